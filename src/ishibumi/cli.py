@@ -1,0 +1,272 @@
+"""The command line: one verb a command, in the order of a run. Only the verb that is called imports what it needs."""
+
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ishibumi.errors import IshibumiError, UsageError
+
+if TYPE_CHECKING:
+    from ishibumi.config import Run
+    from ishibumi.display import Display
+
+app = typer.Typer(
+    name="ishibumi",
+    help="Engrave new knowledge into a language model, make it a chat model, and prove what it learned and forgot.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+SettingsFile = Annotated[Path, typer.Argument(metavar="SETTINGS.toml", help="The settings file of the run.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Another value for a setting, such as cpt.epochs=2. Repeatable."),
+]
+RunDirOption = Annotated[
+    Path | None, typer.Option("--run-dir", metavar="DIR", help="Where the results go, instead of the file's run_dir.")
+]
+DEFAULT_SETTINGS = Path("ishibumi.toml")
+
+STOPPED = {
+    "en": "Stopped. What is finished is kept; the same command goes on: {command}",
+    "ja": "停止しました。終わった分は残っています。同じコマンドで続けられます: {command}",
+}
+DONE = {
+    "en": "The report: {report}\nTo chat with the result: {chat}",
+    "ja": "レポート: {report}\n結果と話すには: {chat}",
+}
+WRITTEN = {
+    "en": "Wrote {path}. Put your documents where it says, then: {command}",
+    "ja": "{path} を書きました。文書を置いてから、次を実行してください: {command}",
+}
+
+
+@app.command()
+def init(directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write ishibumi.toml.")]) -> None:
+    """Write a commented settings file to start from."""
+    with _edge() as display:
+        from ishibumi import artifacts, config
+        from ishibumi.starter import starter_settings
+
+        path = directory / DEFAULT_SETTINGS
+        if path.exists():
+            raise UsageError(
+                f"{path} is already there and is not overwritten.",
+                hint="Name another directory, or move the file away.",
+                hint_ja="別のディレクトリを指定するか、そのファイルを移動してください。",
+            )
+        values = {row.key: row.value for row in config.describe(config.defaults(path))}
+        with artifacts.disk_errors(path):
+            directory.mkdir(parents=True, exist_ok=True)
+        artifacts.write_text(path, starter_settings(values))
+        command = _command("check", str(path))
+        display.note(WRITTEN[display.language].format(path=path, command=command))
+
+
+@app.command()
+def run(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, run_dir: RunDirOption = None) -> None:
+    """Do every stage whose inputs changed, to the report."""
+    _run_until("report", settings, set_, run_dir)
+
+
+@app.command()
+def check(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, run_dir: RunDirOption = None) -> None:
+    """Read all inputs, say what a run would do, train nothing."""
+    with _edge():
+        loaded = _load(settings, set_, run_dir)
+        from ishibumi import pipeline
+
+        for line in pipeline.check(loaded):
+            print(line)
+
+
+@app.command()
+def corpus(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, run_dir: RunDirOption = None) -> None:
+    """Read, clean and date the documents."""
+    _run_until("corpus", settings, set_, run_dir)
+
+
+@app.command()
+def cpt(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, run_dir: RunDirOption = None) -> None:
+    """Engrave: continued pretraining.
+
+    Stages before it that are missing or out of date are done first.
+    """
+    _run_until("cpt", settings, set_, run_dir)
+
+
+@app.command()
+def sft(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, run_dir: RunDirOption = None) -> None:
+    """Tune the engraved model for chat.
+
+    Stages before it that are missing or out of date are done first.
+    """
+    _run_until("sft", settings, set_, run_dir)
+
+
+@app.command()
+def evaluate(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, run_dir: RunDirOption = None) -> None:
+    """Hold the exam and measure what was forgotten.
+
+    Stages before it that are missing or out of date are done first.
+    """
+    _run_until("exam", settings, set_, run_dir)
+
+
+@app.command()
+def report(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, run_dir: RunDirOption = None) -> None:
+    """Write report.html.
+
+    Stages before it that are missing or out of date are done first.
+    """
+    _run_until("report", settings, set_, run_dir)
+
+
+@app.command()
+def chat(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, run_dir: RunDirOption = None) -> None:
+    """Talk with the finished model."""
+    with _edge():
+        loaded = _load(settings, set_, run_dir)
+        from ishibumi.use.chat import chat as talk
+
+        talk(loaded)
+
+
+@app.command()
+def show(
+    settings: SettingsFile = DEFAULT_SETTINGS,
+    document: Annotated[str | None, typer.Argument(metavar="ID", help="A document; all are listed without it.")] = None,
+    part: Annotated[
+        Literal["all", "raw", "cleaned", "prefixed", "items"],
+        typer.Option(help="As it is read, cleaned or trained, or what was made from it."),
+    ] = "all",
+    set_: SetOption = None,
+    run_dir: RunDirOption = None,
+) -> None:
+    """Print a document as it is read, cleaned and trained.
+
+    Also what was made from it: other wordings and questions.
+    """
+    with _edge():
+        loaded = _load(settings, set_, run_dir)
+        from ishibumi.use.show import PARTS, list_documents
+        from ishibumi.use.show import show as shown
+
+        if document is None:
+            for entry in list_documents(loaded):
+                print(entry.id, entry.date or "-", entry.title or entry.text[:40], sep="\t")
+        else:
+            print(shown(loaded, document, PARTS if part == "all" else (part,)))
+
+
+@app.command()
+def fetch(
+    hub_id: Annotated[str, typer.Argument(metavar="HUB_ID", help="OWNER/MODEL on the hub.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put it.")],
+) -> None:
+    """Load a model from the hub into a directory.
+
+    The only command that uses the network. Weights come as safetensors; pickle files are left out.
+    """
+    with _edge(offline=False):
+        from ishibumi.models.fetch import fetch_model
+
+        print(fetch_model(hub_id, directory))
+
+
+def main() -> None:
+    """Run the command line; the exit code is 0 done, 1 failed, 2 usage, 130 stopped."""
+    app()
+
+
+def _run_until(stage: str, settings: Path, set_: list[str] | None, run_dir: Path | None) -> None:
+    with _edge(can_go_on=True) as display:
+        loaded = _load(settings, set_, run_dir)
+        from ishibumi import pipeline
+
+        default_handler = signal.signal(signal.SIGINT, lambda *_: display.ask_to_stop())
+        try:
+            result_dir = pipeline.run(loaded, watch=display, until=stage)
+        finally:
+            signal.signal(signal.SIGINT, default_handler)
+        if stage == "report":
+            _tell_result(display, result_dir, _command("chat", *_arguments(settings, set_, run_dir)))
+        print(result_dir)
+
+
+def _tell_result(display: "Display", result_dir: Path, chat_command: str) -> None:
+    """Print the exam's table, where the report is, and what to type next."""
+    summary = json.loads((result_dir / "report" / "summary.json").read_text(encoding="utf-8"))
+    if summary["arms"]:
+        display.exam_table(summary["arms"])
+    report = result_dir / "report" / "report.html"
+    display.note(DONE[display.language].format(report=report, chat=chat_command))
+
+
+def _command(*arguments: str) -> str:
+    """A line to type: ishibumi as it was called just now, with other arguments."""
+    program = sys.argv[0]
+    if Path(program).name != "ishibumi":
+        words = ["python", "-m", "ishibumi"]
+    else:
+        words = ["ishibumi"] if shutil.which("ishibumi") == program else [program]
+    return shlex.join([*words, *arguments])
+
+
+def _arguments(settings: Path, set_: list[str] | None, run_dir: Path | None) -> list[str]:
+    """The same arguments for the next command."""
+    flags = [part for flag in set_ or [] for part in ("--set", flag)]
+    return [str(settings), *flags, *(["--run-dir", str(run_dir)] if run_dir else [])]
+
+
+def _load(settings: Path, set_: list[str] | None, run_dir: Path | None) -> "Run":
+    from ishibumi import config
+
+    overrides: dict[str, str] = {}
+    for flag in set_ or []:
+        key, equals, value = flag.partition("=")
+        if not equals:
+            raise UsageError(
+                f"--set {flag}: there is no = in it.",
+                hint="Write --set KEY=VALUE, for example --set cpt.epochs=2",
+                hint_ja="--set キー=値 の形で書いてください。例: --set cpt.epochs=2",
+            )
+        overrides[key.strip()] = value.strip()
+    if run_dir is not None:
+        overrides["run_dir"] = str(run_dir.absolute())  # a flag's path is relative to where the user stands
+    return config.load(settings, overrides)
+
+
+@contextlib.contextmanager
+def _edge(*, offline: bool = True, can_go_on: bool = False) -> Iterator["Display"]:
+    """Where errors become words and exit codes. Sets the hub offline before anything can import it."""
+    from ishibumi.display import Display
+
+    if offline:
+        os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
+    display = Display()
+    try:
+        with display:
+            yield display
+    except IshibumiError as error:
+        display.show_error(error)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        if can_go_on:
+            display.note(STOPPED[display.language].format(command=_command(*sys.argv[1:])))
+        raise typer.Exit(130) from None
+    except BrokenPipeError:  # the reader of our stdout, such as head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None

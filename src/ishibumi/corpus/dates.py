@@ -1,0 +1,73 @@
+"""A date as people write it → datetime.date, and back in words."""
+
+import datetime as dt
+import email.utils
+import re
+import unicodedata
+
+# The year before an era's first: 令和1 = 2019.
+ERAS = {"令和": 2018, "平成": 1988, "昭和": 1925, "大正": 1911, "明治": 1867}
+ERA_LETTERS = {"R": "令和", "H": "平成", "S": "昭和", "T": "大正", "M": "明治"}
+MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+MONTH_NUMBERS = {name[:3].lower(): number for number, name in enumerate(MONTHS, start=1)}
+
+_MONTH_AND_DAY = r"(?:年|[./-])\s*(\d{1,2})\s*(?:月|[./-])\s*(\d{1,2})日?"
+_ERA = re.compile(rf"({'|'.join(ERAS)}|[{''.join(ERA_LETTERS)}])\s*(元|\d{{1,2}})\s*{_MONTH_AND_DAY}")
+_YEAR_FIRST = re.compile(rf"(\d{{4}})\s*{_MONTH_AND_DAY}")
+_COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})")
+_MONTH_FIRST = re.compile(r"([A-Za-z]{3,9})\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})")
+_DAY_FIRST = re.compile(r"(\d{1,2})(?:st|nd|rd|th)? ([A-Za-z]{3,9})\.?,? (\d{4})")
+# What may follow a date: a weekday, a time, a zone. It is not read: the date is the one that is written.
+_REST = re.compile(r"\s*([((][月火水木金土日祝・]+[))]|[月火水木金土日]曜日?)?[T\s]*(\d{1,2}[:時].*)?")
+
+
+def parse_date(value: str | int | float) -> dt.date | None:
+    """The date that `value` writes, None if it does not look like one.
+
+    Reads 2024-09-01, 2024/9/1, 20240901, 2024年9月1日, 令和6年9月1日, R6.9.1, September 1, 2024, mail dates and seconds
+    or milliseconds since 1970 (UTC); full-width too; a weekday and a time may follow. Raises ValueError for a date
+    that cannot be, such as 2月30日.
+    """
+    text = unicodedata.normalize("NFKC", str(value)).strip()
+    if re.fullmatch(r"\d{10}(\d{3})?(\.\d+)?", text):
+        seconds = float(text) / (1000 if len(text.split(".")[0]) == 13 else 1)
+        return dt.datetime.fromtimestamp(seconds, dt.UTC).date()
+    for pattern, read in ((_ERA, _from_era), (_YEAR_FIRST, _from_numbers), (_COMPACT, _from_numbers)):
+        found = pattern.match(text)
+        if found and _REST.fullmatch(text, found.end()):
+            return read(found)
+    return _from_english(text)
+
+
+def format_date(date: dt.date, language: str) -> str:
+    """«2024年9月1日» or «September 1, 2024»."""
+    if language == "ja":
+        return f"{date.year}年{date.month}月{date.day}日"
+    return f"{MONTHS[date.month - 1]} {date.day}, {date.year}"
+
+
+def _from_era(found: re.Match[str]) -> dt.date:
+    era, year, month, day = found.groups()
+    first = ERAS[ERA_LETTERS.get(era, era)]
+    return dt.date(first + (1 if year == "元" else int(year)), int(month), int(day))
+
+
+def _from_numbers(found: re.Match[str]) -> dt.date:
+    year, month, day = found.groups()
+    return dt.date(int(year), int(month), int(day))
+
+
+def _from_english(text: str) -> dt.date | None:
+    first, last = _MONTH_FIRST.match(text), _DAY_FIRST.match(text)
+    if first:
+        month, day, year = first.groups()
+    elif last:
+        day, month, year = last.groups()
+    else:
+        mail = email.utils.parsedate(text)  # Sun, 01 Sep 2024 10:00:00 GMT
+        return dt.date(*mail[:3]) if mail else None
+    number = MONTH_NUMBERS.get(month[:3].lower())
+    return dt.date(int(year), number, int(day)) if number else None

@@ -1,0 +1,1 @@
+"""Files → rows, one module a format."""

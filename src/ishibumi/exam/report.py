@@ -1,0 +1,271 @@
+"""report.html: one file that opens without a network. ReportData → page."""
+
+import base64
+import hashlib
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from ishibumi.artifacts import write_text
+from ishibumi.corpus.documents import Document
+from ishibumi.exam.evaluate import Answer
+from ishibumi.exam.forgetting import Perplexity, forgetting_ratio
+from ishibumi.exam.questions import Question
+from ishibumi.exam.report_charts import Curve, loss_curve
+from ishibumi.exam.report_text import TEXT
+from ishibumi.exam.summary import ASKED, DOCUMENT_ONLY
+
+Row = Mapping[str, Any]
+ARMS = ("engraved", "base", "gold_passage", "retrieval")
+# Perplexity after / before from which the page speaks of a little and of much forgetting.
+SOME_FORGETTING, MUCH_FORGETTING = 1.05, 1.15
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything that the page shows; what a run does not have stays empty and its section is left out.
+
+    `arms` is what `summarise` returned; `history` and `proof` map a stage to its rows (StepRecord fields; the rows of
+    prove_trained), `epoch_steps` to the steps in which its epochs end; `perplexities` maps "before" and "after" to
+    perplexities by language; `settings` are (key, value, origin); `seconds` maps stages to time; `notes` are sentences,
+    or pairs (English, Japanese).
+    """
+
+    title: str
+    language: str
+    created: str
+    model: str
+    recipe: str
+    documents: Sequence[Document]
+    questions: Sequence[Question] = ()
+    answers: Sequence[Answer] = ()
+    arms: Mapping[str, Row] = field(default_factory=dict[str, Row])
+    history: Mapping[str, Sequence[Row]] = field(default_factory=dict[str, Sequence[Row]])
+    epoch_steps: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
+    perplexities: Mapping[str, Mapping[str, Perplexity]] = field(default_factory=dict[str, Mapping[str, Perplexity]])
+    proof: Mapping[str, Sequence[Row]] = field(default_factory=dict[str, Sequence[Row]])
+    settings: Sequence[tuple[str, str, str]] = ()
+    versions: Mapping[str, str] = field(default_factory=dict[str, str])
+    seconds: Mapping[str, float] = field(default_factory=dict[str, float])
+    notes: Sequence[str | tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class DocumentResult:
+    """One document with its questions and the replies of every arm."""
+
+    document: Document
+    answered: list[tuple[Question, dict[str, Answer]]]
+
+    @property
+    def num_learned(self) -> int:
+        """How many of its questions the engraved model answers."""
+        return sum("engraved" in by_arm and by_arm["engraved"].contains for _, by_arm in self.answered)
+
+
+@dataclass(frozen=True)
+class ProofGroup:
+    """Matrices of one kind over all layers."""
+
+    name: str
+    kind: str
+    count: int
+    parameters: int
+    learning_rate: float
+    moved: tuple[float, float, float]  # smallest, median, largest
+
+
+def write_report(path: Path, data: ReportData) -> None:
+    """Write the page, whole or not at all."""
+    write_text(path, render_report(data))
+
+
+def render_report(data: ReportData) -> str:
+    """The page as HTML. Titles, replies and all other texts of the run are escaped."""
+    environment = Environment(
+        loader=PackageLoader("ishibumi.exam"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "rate": rate, "duration": duration, "percent_fine": percent_fine}
+    script = _template_text("report.js")
+    return environment.get_template("report.html.jinja").render(
+        data=data,
+        t=both_languages,
+        texts=TEXT,
+        notes=[_note(note) for note in data.notes],
+        label=label,
+        style=Markup(_template_text("report.css")),
+        script=Markup(script),
+        # Only this very script may run, whatever a reply contains.
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        arm_names=[arm for arm in ARMS if arm in data.arms],
+        headline=_headline(data.arms),
+        verdicts=_verdicts(data),
+        curves=_curves(data),
+        forgetting=_forgetting(data),
+        results=document_results(data),
+        proof=[(stage, proof_groups(rows)) for stage, rows in data.proof.items()],
+    )
+
+
+def _template_text(name: str) -> str:
+    return (resources.files("ishibumi.exam") / "templates" / name).read_text(encoding="utf-8")
+
+
+def both_languages(key: str, /, **values: object) -> Markup:
+    """A sentence in both languages, of which the page shows one; `values` are escaped."""
+    english, japanese = (Markup(text).format(**values) for text in TEXT[key])
+    return _spans(english, japanese)
+
+
+def _spans(english: str, japanese: str) -> Markup:
+    return Markup('<span class="en" lang="en">{}</span><span class="ja" lang="ja">{}</span>').format(english, japanese)
+
+
+def _note(note: str | tuple[str, str]) -> Markup:
+    return Markup("{}").format(note) if isinstance(note, str) else _spans(*note)
+
+
+def label(group: str, name: str) -> Markup:
+    """The name of a kind, stage or language in both languages, or as it is if the page has no word for it."""
+    key = f"{group}_{name}"
+    return both_languages(key) if key in TEXT else Markup("{}").format(name)
+
+
+def percent(share: float) -> str:
+    """«63%»; «0.4%» where rounding would hide that it is not nothing."""
+    value = 100 * share
+    return f"{value:.1f}%" if 0 < value < 1 or 99 < value < 100 else f"{value:.0f}%"
+
+
+def percent_fine(share: float) -> str:
+    """A percentage in two figures, however small: «2.3%», «0.041%»."""
+    return f"{100 * share:#.2g}".rstrip(".") + "%"
+
+
+def rate(value: float) -> str:
+    """A learning rate or a small share: 5e-4, 0.012."""
+    written = f"{value:.2g}" if value >= 0.001 or value == 0 else f"{value:.2e}"
+    return re.sub(r"\.?0*e-0?", "e-", written)
+
+
+def duration(seconds: float) -> Markup:
+    """Seconds as people say them."""
+    whole = round(seconds)
+    if whole < 1:
+        return both_languages("under_a_second")
+    if whole < 60:
+        return both_languages("seconds", n=whole)
+    if whole < 3600:
+        return both_languages("minutes", m=whole // 60, s=whole % 60)
+    return both_languages("hours", h=whole // 3600, m=whole % 3600 // 60)
+
+
+def _range(interval: Row) -> str:
+    return f"{100 * interval['low']:.0f}–{100 * interval['high']:.0f}%"
+
+
+def _headline(arms: Mapping[str, Row]) -> tuple[Markup, Markup]:
+    """The result in one sentence, and its intervals."""
+    if "engraved" not in arms:
+        return both_languages("headline_none"), Markup("")
+    after = arms["engraved"]["all"]
+    figure = Markup("<strong>{}</strong>").format(percent(after["contains"]["mean"]))
+    size = {"n": after["n"], "documents": after["num_documents"]}
+    if "base" not in arms:
+        detail = both_languages("headline_interval_after", after=_range(after["contains"]), **size)
+        return both_languages("headline_after", after=figure), detail
+    before = arms["base"]["all"]["contains"]
+    detail = both_languages("headline_interval", after=_range(after["contains"]), before=_range(before), **size)
+    return both_languages("headline_both", after=figure, before=percent(before["mean"])), detail
+
+
+def _verdicts(data: ReportData) -> list[Markup]:
+    """What the figures mean, in plain words, the unwelcome ones included."""
+    found: list[Markup] = []
+    if "engraved" in data.arms:
+        engraved = data.arms["engraved"]
+        found += [*_gain(engraved), *_split(engraved["by_asked"]), *_against_search(data.arms)]
+    ratios = [ratio for *_, ratio in _forgetting(data)]
+    if ratios:
+        worst = max(ratios)
+        words = "none" if worst <= SOME_FORGETTING else "some" if worst <= MUCH_FORGETTING else "much"
+        found.append(both_languages(f"forgot_{words}", ratio=f"{worst:.2f}"))
+    else:
+        found.append(both_languages("forgot_unknown"))
+    if "engraved" in data.arms:
+        found.append(both_languages("stops", share=percent(data.arms["engraved"]["all"]["stopped"])))
+    return found
+
+
+def _gain(engraved: Row) -> list[Markup]:
+    if "difference_to_base" not in engraved:
+        return []
+    change = engraved["difference_to_base"]
+    key = "gain_clear" if change["low"] > 0 else "gain_loss" if change["high"] < 0 else "gain_none"
+    sign = -1 if key == "gain_loss" else 1
+    low, high = sorted(sign * 100 * change[end] for end in ("low", "high"))
+    return [both_languages(key, points=f"{sign * 100 * change['mean']:.0f}", low=f"{low:.0f}", high=f"{high:.0f}")]
+
+
+def _split(by_asked: Row) -> list[Markup]:
+    if not {ASKED, DOCUMENT_ONLY} <= set(by_asked):
+        return []
+    shares = {name: percent(by_asked[name]["contains"]["mean"]) for name in (ASKED, DOCUMENT_ONLY)}
+    return [both_languages("split", **shares)]
+
+
+def _against_search(arms: Mapping[str, Row]) -> list[Markup]:
+    if "retrieval" not in arms:
+        return []
+    ours, search = arms["engraved"]["all"]["contains"], arms["retrieval"]["all"]["contains"]
+    apart = "worse" if search["high"] < ours["low"] else "better" if search["low"] > ours["high"] else "same"
+    return [both_languages(f"search_{apart}", retrieval=percent(search["mean"]))]
+
+
+def _curves(data: ReportData) -> list[Curve]:
+    return [loss_curve(stage, rows, data.epoch_steps.get(stage, ())) for stage, rows in data.history.items() if rows]
+
+
+def _forgetting(data: ReportData) -> list[tuple[str, Perplexity, Perplexity, float]]:
+    """(language, before, after, ratio) for every language measured on both sides."""
+    before, after = data.perplexities.get("before", {}), data.perplexities.get("after", {})
+    both = [name for name in before if name in after and before[name].num_tokens]
+    return [(name, before[name], after[name], forgetting_ratio(before[name], after[name])) for name in both]
+
+
+def document_results(data: ReportData) -> list[DocumentResult]:
+    """Every document that the exam asks about, in the order of the documents, with all replies."""
+    by_question: dict[str, dict[str, Answer]] = {}
+    for answer in data.answers:
+        by_question.setdefault(answer.question_id, {})[answer.arm] = answer
+    by_document: dict[str, list[tuple[Question, dict[str, Answer]]]] = {}
+    for question in data.questions:
+        if question.id in by_question:
+            by_document.setdefault(question.document_id, []).append((question, by_question[question.id]))
+    return [DocumentResult(d, by_document[d.id]) for d in data.documents if d.id in by_document]
+
+
+def proof_groups(rows: Sequence[Row]) -> list[ProofGroup]:
+    """Proof rows joined over layers: model.layers.*.mlp.up_proj × 18."""
+    grouped: dict[tuple[str, str, float], list[Row]] = {}
+    for row in rows:
+        name = re.sub(r"\.\d+\.", ".*.", str(row["name"]))
+        grouped.setdefault((name, str(row["kind"]), float(row["learning_rate"])), []).append(row)
+    return [_proof_group(*key, of_group) for key, of_group in grouped.items()]
+
+
+def _proof_group(name: str, kind: str, learning_rate: float, rows: Sequence[Row]) -> ProofGroup:
+    moved = [float(row["moved"]) for row in rows]
+    size = sum(int(row["parameters"]) for row in rows)
+    return ProofGroup(name, kind, len(rows), size, learning_rate, (min(moved), statistics.median(moved), max(moved)))

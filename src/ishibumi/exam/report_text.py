@@ -1,0 +1,215 @@
+"""Every sentence of the report page in both languages. key → (English, Japanese), with {names} for figures."""
+
+TEXT: dict[str, tuple[str, str]] = {
+    "report": ("Engraving report", "碑文レポート"),
+    "base_model": ("Base model", "元のモデル"),
+    "recipe": ("Recipe", "レシピ"),
+    "created": ("Made on", "作成"),
+    "language": ("Language", "表示言語"),
+    # The result in one sentence, then in plain words.
+    "headline_both": (
+        "After training, the model answers {after} of the exam correctly from memory; before, {before}.",
+        "学習後のモデルは、試験の{after}に記憶だけで正答しました。学習前は{before}でした。",
+    ),
+    "headline_after": (
+        "After training, the model answers {after} of the exam correctly from memory.",
+        "学習後のモデルは、試験の{after}に記憶だけで正答しました。",
+    ),
+    "headline_none": ("Training is done; no exam was held.", "学習は終わりました。試験は行っていません。"),
+    "headline_interval": (
+        "95% interval {after}; before {before}. {n} questions about {documents} documents.",
+        "95%信頼区間 {after}、学習前は {before}。問題は{n}問、対象の文書は{documents}件。",
+    ),
+    "headline_interval_after": (
+        "95% interval {after}. {n} questions about {documents} documents.",
+        "95%信頼区間 {after}。問題は{n}問、対象の文書は{documents}件。",
+    ),
+    "gain_clear": (
+        "Training added {points} points [{low} to {high}]: more than chance explains.",
+        "学習で{points}ポイント［{low}〜{high}］上がりました。偶然では説明できない差です。",
+    ),
+    "gain_none": (
+        "The change of {points} points [{low} to {high}] is within what chance explains: no learning was shown.",
+        "変化は{points}ポイント［{low}〜{high}］で、偶然の範囲です。学習の効果は確認できません。",
+    ),
+    "gain_loss": (
+        "Training made the answers worse by {points} points [{low} to {high}].",
+        "学習によって正答率は{points}ポイント［{low}〜{high}］下がりました。",
+    ),
+    "split": (
+        "Facts that some training question asks about: {asked}. Facts that only stand in a document: {document_only}.",
+        "学習中に問われた事実の正答率は{asked}、文書に書いてあるだけの事実は{document_only}です。",
+    ),
+    "search_better": (
+        "Searching the documents instead (base model with BM25) answers more: {retrieval}.",
+        "文書を検索して読ませる方法（学習前のモデル＋BM25）の方が高く、{retrieval}です。",
+    ),
+    "search_worse": (
+        "Searching the documents instead (base model with BM25) answers fewer: {retrieval}.",
+        "文書を検索して読ませる方法（学習前のモデル＋BM25）の正答率はこれより低く、{retrieval}です。",
+    ),
+    "search_same": (
+        "Searching the documents instead (base model with BM25) answers {retrieval}; the intervals overlap.",
+        "文書を検索して読ませる方法（学習前のモデル＋BM25）は{retrieval}で、信頼区間が重なります。",
+    ),
+    "forgot_none": (
+        "General text has become hardly any harder for it (perplexity × {ratio} at most): little was forgotten.",
+        "一般の文章の予測しにくさはほぼ変わらず（パープレキシティは最大 {ratio} 倍）、忘却はわずかです。",
+    ),
+    "forgot_some": (
+        "General text has become somewhat harder for it (perplexity × {ratio} at most): a little was forgotten.",
+        "一般の文章がやや予測しにくくなりました（パープレキシティは最大 {ratio} 倍）。少し忘れています。",
+    ),
+    "forgot_much": (
+        "General text has become clearly harder for it (perplexity × {ratio} at most): expect damage elsewhere.",
+        "一般の文章が明らかに予測しにくくなりました（パープレキシティは最大 {ratio} 倍）。"
+        "文書以外の能力が損なわれています。",
+    ),
+    "forgot_unknown": (
+        "Forgetting was not measured: exam.general names no text.",
+        "忘却は測っていません（exam.general に文章の指定がありません）。",
+    ),
+    "stops": (
+        "{share} of its replies stop by themselves.",
+        "返答の{share}が、途中で打ち切られずに自分で終わりました。",
+    ),
+    "limits": (
+        "What this does not show: the exam asks only about the engraved documents, and grades by comparing text. The "
+        "model gives a wrong answer in the same tone as a right one, so check figures that matter.",
+        "この結果が示さないこと: 試験が問うのは刻んだ文書の内容だけで、採点は文字列の照合です。"
+        "モデルは誤りも正解と同じ調子で答えるので、大事な数字は必ず確かめてください。",
+    ),
+    # Sections.
+    "arms": ("Who answers how much", "条件ごとの正答率"),
+    "arms_lead": (
+        "The same questions under four conditions. A reply is right when it names the answer and does not hedge; the "
+        "thin line is the 95% interval, found by drawing the documents anew.",
+        "同じ問題を4つの条件で解きます。答えを含み、複数の候補を並べていない返答を正答とします。"
+        "細い線は文書を引き直して求めた95%信頼区間です。",
+    ),
+    "arm_base": ("Base model", "学習前のモデル"),
+    "arm_base_is": ("before training, shown worked examples", "例題を見せて回答"),
+    "arm_engraved": ("Engraved model", "学習後のモデル"),
+    "arm_engraved_is": ("from memory, the question alone", "質問だけを見て記憶で回答"),
+    "arm_gold_passage": ("Engraved model, reading", "学習後のモデル＋正解の文書"),
+    "arm_gold_passage_is": ("with the right document in front of it", "該当する文書を読んで回答"),
+    "arm_retrieval": ("Base model, searching", "学習前のモデル＋検索"),
+    "arm_retrieval_is": ("with what BM25 finds in the documents", "BM25 が見つけた文書を読んで回答"),
+    "short_base": ("base", "学習前"),
+    "short_gold_passage": ("reading", "文書を提示"),
+    "short_retrieval": ("searching", "検索"),
+    "contains": ("Names the answer", "答えを含む"),
+    "exact": ("Exactly the answer", "完全一致"),
+    "stopped": ("Stops by itself", "自分で終わる"),
+    "tokens_a_reply": ("Tokens a reply", "返答の平均トークン数"),
+    "questions": ("Questions", "問題数"),
+    "condition": ("Condition", "条件"),
+    "where": ("Where the knowledge holds", "どこまで身についたか"),
+    "where_lead": (
+        "The engraved model from memory, by where the fact stood in training and by kind of question.",
+        "学習後のモデルの記憶だけでの正答率を、事実の出どころと問題の種類で分けたもの。",
+    ),
+    "by_asked": ("Where the fact stood", "事実の出どころ"),
+    "asked": ("asked about in training", "学習中の質問にもある"),
+    "document_only": ("only in a document", "文書にだけある"),
+    "by_kind": ("Kind of question", "問題の種類"),
+    "by_language": ("Language of the question", "問題の言語"),
+    "before": ("Before", "学習前"),
+    "after": ("After", "学習後"),
+    "loss": ("How training went", "学習の経過"),
+    "loss_lead": (
+        "Loss in nats a token (thin: each step, thick: smoothed). Vertical lines mark the end of an epoch; below, the "
+        "learning rate. A step down at such a line is memory, not yet understanding.",
+        "損失（ナット/トークン。細線は各ステップ、太線は平滑化）。縦線はエポックの終わり、下段は学習率。"
+        "縦線の所で段のように下がるのは暗記のしるしで、理解とは限りません。",
+    ),
+    "loss_from_to": (
+        "{first} → {last} in {steps} steps, {tokens} tokens",
+        "{first} → {last}（{steps} ステップ、{tokens} トークン）",
+    ),
+    "learning_rate": ("Learning rate", "学習率"),
+    "at_step": ("step {n}", "{n} ステップ"),
+    "epoch": ("epoch {number}", "エポック {number}"),
+    "forgetting": ("What was forgotten", "何を忘れたか"),
+    "forgetting_lead": (
+        "Perplexity on general text that training never saw: how many words the model wavers between. 1.00 times is "
+        "unharmed.",
+        "学習に使っていない一般の文章でのパープレキシティ（次の語の候補がいくつに絞れているか）。1.00 倍なら無傷です。",
+    ),
+    "ratio": ("After / before", "学習後 / 学習前"),
+    "predicted_tokens": ("Tokens", "トークン数"),
+    "documents": ("Document by document", "文書ごとの結果"),
+    "documents_lead": (
+        "A filled square is a question that the engraved model answers from memory. Open a document for the replies.",
+        "塗りつぶした四角は、学習後のモデルが記憶だけで正答した問題です。文書を開くと返答が見られます。",
+    ),
+    "learned_of": ("{k} of {n}", "{k} / {n}"),
+    "show_all": ("All", "すべて"),
+    "show_wrong": ("Wrong only", "誤答だけ"),
+    "search": ("Search titles, questions, replies", "見出し・質問・返答を検索"),
+    "none_found": ("Nothing matches.", "該当するものはありません。"),
+    "question": ("Question", "質問"),
+    "gold": ("Answer", "正解"),
+    "reply": ("Reply", "返答"),
+    "others": ("Others", "他の条件"),
+    "right": ("right", "正答"),
+    "wrong": ("wrong", "誤答"),
+    "no_reply": ("(empty)", "（空）"),
+    "unasked": (
+        "Documents without a question in the exam: {n}.",
+        "試験の問題がない文書: {n} 件。",
+    ),
+    "proof": ("What was trained", "何を学習したか"),
+    "proof_lead": (
+        "Every matrix that trained, in groups. “Moved” is the size of the change over the size of the matrix: "
+        "smallest, median, largest of the group. A matrix that had not moved would have stopped the run.",
+        "学習したすべての行列をまとめた表です。「変化量」は変化の大きさ÷元の大きさ（最小・中央値・最大）。"
+        "動かなかった行列があれば、実行はエラーで止まります。",
+    ),
+    "matrices": ("Matrices", "行列"),
+    "count": ("Count", "個数"),
+    "method": ("Method", "方法"),
+    "parameters": ("Trained numbers", "学習した数値の個数"),
+    "moved": ("Moved", "変化量"),
+    "settings": ("Settings", "設定"),
+    "settings_lead": (
+        "Every value and where it came from. Those that are not the default are marked.",
+        "すべての値とその由来。既定値でないものに印があります。",
+    ),
+    "setting": ("Setting", "項目"),
+    "value": ("Value", "値"),
+    "origin": ("Origin", "由来"),
+    "settings_all": ("All {n} settings", "すべての設定（{n} 項目）"),
+    "machine": ("Time and machine", "時間と環境"),
+    "under_a_second": ("under 1 s", "1 秒未満"),
+    "seconds": ("{n} s", "{n} 秒"),
+    "minutes": ("{m} min {s} s", "{m} 分 {s} 秒"),
+    "hours": ("{h} h {m} min", "{h} 時間 {m} 分"),
+    "total": ("Total", "合計"),
+    "notes": ("Left out and worth knowing", "除いたもの・注意"),
+    "footer": (
+        "Made by ishibumi. This file needs no network; everything in it was measured in this run.",
+        "ishibumi が作成しました。このファイルはネットワークなしで開けます。数値はすべてこの実行で測ったものです。",
+    ),
+    "stage_corpus": ("Documents", "文書の整形"),
+    "stage_knowledge": ("Rewrites and questions", "言い換えと質問"),
+    "stage_cpt": ("Continued pretraining", "継続事前学習"),
+    "stage_sft": ("Chat tuning", "チャット調整"),
+    "stage_exam": ("Exam", "試験"),
+    "stage_report": ("Report", "レポート"),
+    "language_ja": ("Japanese", "日本語"),
+    "language_en": ("English", "英語"),
+    "kind_score": ("score", "スコア"),
+    "kind_scorer": ("scorer", "得点者"),
+    "kind_minute": ("minute", "時間（分）"),
+    "kind_opponent": ("opponent", "対戦相手"),
+    "kind_place": ("place", "場所"),
+    "kind_penalties": ("penalty shoot-out", "PK 戦"),
+    "kind_date": ("date", "日付"),
+    "kind_count": ("count", "数"),
+    "kind_number": ("number", "数値"),
+    "kind_advance": ("who advances", "勝ち上がり"),
+    "kind_name": ("name", "名前"),
+    "kind_person": ("person", "人物"),
+    "kind_other": ("other", "その他"),
+}

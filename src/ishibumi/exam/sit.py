@@ -1,0 +1,70 @@
+"""The exam stage: who sits it, and what was forgotten. models + questions + general text → answers on disk.
+
+Answers are stored arm by arm, so that a stopped exam goes on with the arm it was in.
+"""
+
+import gc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ishibumi.artifacts import read_json, read_jsonl, write_json, write_jsonl
+from ishibumi.corpus.documents import Document
+from ishibumi.exam.evaluate import Answer, run_arm
+from ishibumi.exam.forgetting import Perplexity, perplexity_by_language
+from ishibumi.exam.questions import Question
+from ishibumi.models.load import LoadedModel
+from ishibumi.settings import Arm, ExamSettings
+
+OnAnswers = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two models, loaded only when something is left to ask it."""
+
+    name: str  # "before" | "after"
+    load: Callable[[], LoadedModel]
+    arms: tuple[Arm, ...]
+
+
+def sit_exam(
+    sides: Sequence[Side],
+    questions: Sequence[Question],
+    documents: Mapping[str, Document],
+    general: Mapping[str, Sequence[str]],
+    settings: ExamSettings,
+    directory: Path,
+    on_answers: OnAnswers,
+) -> None:
+    """Write answers_<arm>.jsonl and perplexity_<side>.json for every side into `directory`; what is there stays."""
+    for side in sides:
+        arms = [a for a in side.arms if questions and not (directory / f"answers_{a}.jsonl").exists()]
+        wants_perplexity = bool(general) and not (directory / f"perplexity_{side.name}.json").exists()
+        if not arms and not wants_perplexity:
+            continue
+        model = side.load()
+        for arm in arms:
+            answers = run_arm(arm, model, questions, documents, settings, partial(on_answers, arm))
+            write_jsonl(directory / f"answers_{arm}.jsonl", map(asdict, answers))
+        if wants_perplexity:
+            measured = perplexity_by_language(model, general)
+            write_json(directory / f"perplexity_{side.name}.json", {k: asdict(v) for k, v in measured.items()})
+        del model
+        gc.collect()  # the next side's weights need the room
+
+
+def load_answers(directory: Path) -> list[Answer]:
+    """All answers that `sit_exam` wrote."""
+    return [Answer(**row) for path in sorted(directory.glob("answers_*.jsonl")) for row in read_jsonl(path)]
+
+
+def load_perplexities(directory: Path) -> dict[str, dict[str, Perplexity]]:
+    """side → language → perplexity, as `sit_exam` wrote them."""
+    found: dict[str, dict[str, Perplexity]] = {}
+    for path in sorted(directory.glob("perplexity_*.json")):
+        rows: dict[str, dict[str, Any]] = read_json(path)
+        found[path.stem.removeprefix("perplexity_")] = {k: Perplexity(**v) for k, v in rows.items()}
+    return found

@@ -1,0 +1,57 @@
+"""Views and questions from documents, by rules alone: [Document] → [Item].
+
+No other model is needed. What a document yields depends on that document, the settings and the seed only.
+"""
+
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+from ishibumi.corpus.documents import Document
+from ishibumi.knowledge import asking_ja, contexts_en, contexts_ja, rules_en, views_en, views_ja
+from ishibumi.knowledge.checks import check_items
+from ishibumi.knowledge.items import Item
+
+
+def make_items(
+    documents: Sequence[Document], *, views_per_document: int, wordings_per_fact: int, seed: int
+) -> list[Item]:
+    """The items of all documents, document by document, views before questions."""
+    settings = {"views_per_document": views_per_document, "wordings_per_fact": wordings_per_fact, "seed": seed}
+    return [item for document in documents for item in items_of(document, **settings)[0]]
+
+
+def items_of(
+    document: Document, *, views_per_document: int, wordings_per_fact: int, seed: int
+) -> tuple[list[Item], Counter[str]]:
+    """One document's items, and how many were refused by reason."""
+    rng = _random(seed, document.id)
+    read = _english if document.language == "en" else _japanese
+    views, questions, source = read(document, views_per_document, wordings_per_fact, rng)
+    items = [Item(document.id, "view", rule, text) for rule, text in views]
+    items += [Item(document.id, "question", rule, text, answer) for rule, text, answer in questions]
+    return check_items(items, source=source, language=document.language)
+
+
+def _random(seed: int, document_id: str) -> random.Random:
+    """A generator of random numbers that depends on the seed and this document only."""
+    return random.Random(hashlib.sha256(f"{seed}\0{document_id}".encode()).digest())
+
+
+def _japanese(
+    document: Document, num_views: int, num_wordings: int, rng: random.Random
+) -> tuple[list[tuple[str, str]], list[tuple[str, str, str]], str]:
+    story = contexts_ja.read_story(document)
+    views = views_ja.views_of(story, count=num_views, rng=rng)
+    asked = asking_ja.ask(story, wordings_per_fact=num_wordings, rng=rng)
+    return views, [(w.rule, text, w.answer) for w, text in asked], story.source
+
+
+def _english(
+    document: Document, num_views: int, num_wordings: int, rng: random.Random
+) -> tuple[list[tuple[str, str]], list[tuple[str, str, str]], str]:
+    story = contexts_en.read_story(document)
+    views = views_en.views_of(story, count=num_views, rng=rng)
+    asked = rules_en.ask(story, wordings_per_fact=num_wordings, rng=rng)
+    return views, [(w.rule, text, w.answer) for w, text in asked], story.source

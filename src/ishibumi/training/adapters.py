@@ -1,0 +1,153 @@
+"""Which matrices train, and the proof that they did. network + settings → Trainables → moved, merged.
+
+Linear modules get a LoRA pair (method "lora") or train themselves (method "full"); embed_tokens and lm_head always
+train in full, because LoRA on tied embeddings merges to another model (PEFT 0.21, issue 2777), while one parameter under
+two names is tied by itself. Everything is in the model's own number format; fp32 masters are the optimizer's business.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ishibumi.errors import TrainingError, UsageError
+from ishibumi.settings import TrainSettings
+
+EMBEDDINGS = ("embed_tokens", "lm_head")
+
+
+class LoraLinear(nn.Module):
+    """base(x) + scale · B(A(x)). A (r, in) starts random, B (out, r) at zero; base is frozen."""
+
+    def __init__(self, base: nn.Linear, rank: int, alpha: float, generator: torch.Generator) -> None:
+        super().__init__()
+        self.base = base
+        self.scale = alpha / rank
+        bound = 1 / base.in_features**0.5  # kaiming_uniform(a=√5), as in the LoRA paper's code
+        start = torch.empty(rank, base.in_features).uniform_(-bound, bound, generator=generator)
+        self.lora_A = nn.Parameter(start.to(base.weight))
+        self.lora_B = nn.Parameter(torch.zeros(base.out_features, rank).to(base.weight))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(…, in) → (…, out)."""
+        out = F.linear(x, self.base.weight, self.base.bias)
+        low = F.linear(x, self.lora_A)
+        return torch.addmm(out.flatten(0, -2), low.flatten(0, -2), self.lora_B.T, alpha=self.scale).view(out.shape)
+
+    @torch.no_grad()
+    def delta(self) -> torch.Tensor:
+        """What the pair adds to the weight, (out, in) in fp32."""
+        return self.scale * self.lora_B.float() @ self.lora_A.float()
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """One matrix that trains. `start` is a copy of the original of a matrix that trains in full."""
+
+    name: str
+    module: nn.Linear | nn.Embedding | LoraLinear
+    learning_rate: float
+    start: torch.Tensor | None
+
+    @property
+    def kind(self) -> str:
+        """ "lora" or "full"."""
+        return "lora" if isinstance(self.module, LoraLinear) else "full"
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """What the optimizer moves."""
+        if isinstance(self.module, LoraLinear):
+            return [self.module.lora_A, self.module.lora_B]
+        return [self.module.weight]
+
+    @torch.no_grad()
+    def moved(self) -> float:
+        """‖change‖ / ‖original‖, Frobenius norms."""
+        if isinstance(self.module, LoraLinear):
+            return float(self.module.delta().norm() / self.module.base.weight.float().norm())
+        assert self.start is not None
+        return float((self.module.weight.float() - self.start.float()).norm() / self.start.float().norm())
+
+
+def attach(network: nn.Module, settings: TrainSettings, seed: int) -> list[Trainable]:
+    """Make the settings' targets trainable and freeze the rest. Raises UsageError for a target that matches nothing."""
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    modules = {name: m for name, m in network.named_modules() if isinstance(m, nn.Linear | nn.Embedding)}
+    generator = torch.Generator().manual_seed(seed)
+    trainables: list[Trainable] = []
+    for target in settings.targets:
+        names = [n for n in modules if n == target or n.endswith("." + target)]
+        if not names:
+            raise _no_match(target, modules)
+        for name in names:
+            if all(modules[name].weight is not p for t in trainables for p in t.parameters):  # tied: train it once
+                trainables.append(_make_trainable(network, name, modules[name], settings, generator))
+    return trainables
+
+
+def leaf(name: str) -> str:
+    """The last part of a module's name."""
+    return name.rpartition(".")[2]
+
+
+def _no_match(target: str, names: Iterable[str]) -> UsageError:
+    have = sorted({leaf(n) for n in names})
+    return UsageError(
+        f'No module matches the target "{target}". Modules that can train: {", ".join(have)}.',
+        hint=f"Set targets to some of them, for example targets = {have[:2]}.",
+        hint_ja=f"targets には、この中から指定してください(例: targets = {have[:2]})。",
+    )
+
+
+def _make_trainable(
+    network: nn.Module, name: str, module: nn.Linear | nn.Embedding, settings: TrainSettings, generator: torch.Generator
+) -> Trainable:
+    is_embedding = leaf(name) in EMBEDDINGS
+    rate = settings.embedding_learning_rate if is_embedding else settings.learning_rate
+    if is_embedding or settings.method == "full" or isinstance(module, nn.Embedding):
+        module.weight.requires_grad_(True)
+        return Trainable(name, module, rate, module.weight.detach().clone())
+    lora = LoraLinear(module, settings.rank, settings.alpha, generator)
+    network.set_submodule(name, lora)
+    return Trainable(name, lora, rate, None)
+
+
+def prove_trained(network: nn.Module, trainables: list[Trainable]) -> list[dict[str, object]]:
+    """A row for every matrix that trained: name, kind, size, learning rate, how far it moved.
+
+    Raises TrainingError for a matrix that did not move, and for a parameter that could train but was not asked to.
+    """
+    rows: list[dict[str, object]] = []
+    for t in trainables:
+        moved = t.moved()
+        if not moved > 0:
+            raise TrainingError(
+                f"{t.name} was to train at learning rate {t.learning_rate:g} but did not move (change {moved}).",
+                hint="Its module gets no gradient in this model, or the learning rate is too small: see its targets.",
+                hint_ja="このモジュールには勾配が届かないか、学習率が小さすぎます。targets と learning_rate を見直してください。",
+            )
+        size = sum(p.numel() for p in t.parameters)
+        rows.append(
+            {"name": t.name, "kind": t.kind, "parameters": size, "learning_rate": t.learning_rate, "moved": moved}
+        )
+    asked = {id(p) for t in trainables for p in t.parameters}
+    stray = [name for name, p in network.named_parameters() if p.requires_grad and id(p) not in asked]
+    if stray:
+        raise TrainingError(f"These parameters trained without being asked to: {', '.join(stray[:5])}.")
+    return rows
+
+
+@torch.no_grad()
+def merge(network: nn.Module, trainables: list[Trainable]) -> None:
+    """Write what the pairs learned into the plain weights and take the pairs out again."""
+    for t in trainables:
+        if isinstance(t.module, LoraLinear):
+            base = t.module.base
+            base.weight.copy_(base.weight.float() + t.module.delta())
+            network.set_submodule(t.name, base)
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)

@@ -1,0 +1,178 @@
+"""Plan: which examples stand in which row of which step, a pure function of the seed. TokenStore → Plan → Batch.
+
+Rows hold several examples that do not see one another (block-diagonal attention):
+
+    ids       <bos> a b <eos> <bos> c d e <eos> 0 0
+    segments    0   0 0   0     1   1 1 1   1   2 2     the last is padding
+    positions   0   1 2   3     0   1 2 3   4   0 1
+
+Axes: R rows of a pass, T tokens of a row.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ishibumi.training.tokens import Source, TokenStore
+
+NUM_OPEN_ROWS = 64
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows for one pass through the model; all tensors (R, T)."""
+
+    ids_RT: torch.Tensor
+    segments_RT: torch.Tensor
+    positions_RT: torch.Tensor
+    learned_RT: torch.Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on a device."""
+        tensors = (self.ids_RT, self.segments_RT, self.positions_RT, self.learned_RT)
+        return Batch(*(tensor.to(device) for tensor in tensors))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All rows of a stage in order, as lists of example indices; `epoch_rows` are the rows at which epochs end."""
+
+    store: TokenStore
+    row_tokens: int
+    rows: list[list[int]]
+    rows_per_step: int
+    epoch_rows: list[int]
+
+    @property
+    def num_steps(self) -> int:
+        """Optimizer steps; the last may have fewer rows."""
+        return -(-len(self.rows) // self.rows_per_step)
+
+    @property
+    def epoch_steps(self) -> list[int]:
+        """Steps during which an epoch ends."""
+        return [-(-row // self.rows_per_step) for row in self.epoch_rows]
+
+    def rows_of_step(self, step: int) -> list[list[int]]:
+        """The rows of optimizer step `step` (from 0)."""
+        return self.rows[step * self.rows_per_step : (step + 1) * self.rows_per_step]
+
+    def num_learned(self, rows: Sequence[Sequence[int]]) -> int:
+        """Learned tokens in some rows."""
+        return int(sum(self.store.example(i)[1].sum() for row in rows for i in row))
+
+    def num_tokens(self, rows: Sequence[Sequence[int]]) -> int:
+        """Tokens in some rows, padding not counted."""
+        lengths = self.store.lengths
+        return int(sum(lengths[i] for row in rows for i in row))
+
+    def document_ids(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        """The documents that some rows come from, without repeats."""
+        return sorted({self.store.document_ids[i] for row in rows for i in row} - {""})
+
+    def passes(self, rows: list[list[int]], tokens_per_pass: int) -> Iterator[Batch]:
+        """The rows as batches of at most `tokens_per_pass` tokens (at least one row), all of one shape.
+
+        Empty rows fill the last batch, because a compiled layer would be compiled anew for another shape.
+        """
+        size = min(max(1, tokens_per_pass // self.row_tokens), self.rows_per_step)
+        for start in range(0, len(rows), size):
+            batch = rows[start : start + size]
+            yield self._batch(batch + [[]] * (size - len(batch)))
+
+    def _batch(self, rows: list[list[int]]) -> Batch:
+        shape = (len(rows), self.row_tokens)
+        ids = np.zeros(shape, dtype=np.int64)
+        segments, positions = np.zeros_like(ids), np.zeros_like(ids)
+        learned = np.zeros(shape, dtype=np.bool_)
+        for r, row in enumerate(rows):
+            start = 0
+            for segment, index in enumerate(row):
+                example_ids, example_learned = self.store.example(index)
+                end = start + len(example_ids)
+                ids[r, start:end], learned[r, start:end] = example_ids, example_learned
+                segments[r, start:end], positions[r, start:end] = segment, np.arange(end - start)
+                start = end
+            segments[r, start:], positions[r, start:] = len(row), np.arange(self.row_tokens - start)
+        return Batch(*map(torch.from_numpy, (ids, segments, positions, learned)))
+
+
+def make_plan(
+    store: TokenStore,
+    *,
+    own: Sequence[Source],
+    shares: Mapping[Source, float],
+    epochs: float,
+    row_tokens: int,
+    tokens_per_step: int,
+    seed: int,
+    max_tokens: int | None = None,
+) -> Plan:
+    """The plan of a stage: every example of the `own` sources once an epoch, `shares` of the tokens drawn from others.
+
+    A fractional last epoch takes the first part of its rows; `max_tokens` cuts the plan wherever it is.
+    """
+    rows: list[list[int]] = []
+    epoch_rows: list[int] = []
+    for epoch in range(int(np.ceil(epochs))):
+        packed = pack_rows(epoch_examples(store, own, shares, seed, epoch), store.lengths, row_tokens)
+        rows += packed[: round(len(packed) * min(1.0, epochs - epoch))]
+        epoch_rows.append(len(rows))
+    if max_tokens is not None:
+        rows = rows[: max(1, max_tokens // row_tokens)]
+        epoch_rows = [r for r in epoch_rows if r < len(rows)] + [len(rows)]
+    return Plan(store, row_tokens, rows, max(1, tokens_per_step // row_tokens), epoch_rows)
+
+
+def epoch_examples(
+    store: TokenStore, own: Sequence[Source], shares: Mapping[Source, float], seed: int, epoch: int
+) -> list[int]:
+    """Indices of one epoch in random order: own examples once, others drawn until they fill their share of tokens.
+
+    With n own tokens and shares a + b < 1 the epoch has n / (1 - a - b) tokens.
+    """
+    random = np.random.default_rng([seed, epoch])
+    chosen = [np.concatenate([store.of_source(source) for source in own])]
+    drawn = {s: f for s, f in shares.items() if f > 0 and len(store.of_source(s))}
+    num_total = store.lengths[chosen[0]].sum() / (1 - sum(drawn.values()))
+    for source, share in drawn.items():
+        chosen.append(_draw(store, source, share * num_total, random))
+    return [int(i) for i in random.permutation(np.concatenate(chosen))]
+
+
+def _draw(store: TokenStore, source: Source, num_tokens: float, random: np.random.Generator) -> np.ndarray:
+    """Examples of a source whose lengths come nearest to `num_tokens`; repeats only when all have been taken."""
+    pool = store.of_source(source)
+    taken: list[int] = []
+    left = num_tokens
+    while left > 0:
+        for index in random.permutation(pool):
+            length = store.lengths[index]
+            if left < length / 2:
+                return np.array(taken, dtype=np.int64)
+            taken.append(int(index))
+            left -= length
+    return np.array(taken, dtype=np.int64)
+
+
+def pack_rows(order: Sequence[int], lengths: np.ndarray, row_tokens: int) -> list[list[int]]:
+    """Rows of whole examples, best fit among the last open rows, in the order in which rows were begun."""
+    rows: list[list[int]] = []
+    open_rows: list[tuple[int, int]] = []  # (free tokens, row)
+    for index in order:
+        size = int(lengths[index])
+        fitting = [(free, row) for free, row in open_rows if free >= size]
+        if fitting:
+            free, row = min(fitting)
+            open_rows.remove((free, row))
+        else:
+            free, row = row_tokens, len(rows)
+            rows.append([])
+        rows[row].append(index)
+        if free - size > 0:
+            open_rows.append((free - size, row))
+        if len(open_rows) > NUM_OPEN_ROWS:
+            open_rows.remove(min(open_rows))
+    return rows

@@ -1,0 +1,88 @@
+"""Optimizer: gradients → moved weights. AdamW on fp32 masters, so that small updates are not lost in bf16.
+
+The model's own parameters only carry the number format of the products; after each step they are copies of the masters.
+For an fp32 model the masters are the parameters themselves.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from ishibumi.settings import TrainSettings
+from ishibumi.training.adapters import Trainable
+
+
+class Optimizer:
+    """AdamW with a learning rate for each trainable, over masters of its parameters."""
+
+    def __init__(self, trainables: Sequence[Trainable], settings: TrainSettings) -> None:
+        self.settings = settings
+        self.pairs: list[tuple[nn.Parameter, torch.Tensor]] = []
+        groups: dict[float, list[torch.Tensor]] = {}
+        for trainable in trainables:
+            for parameter in trainable.parameters:
+                is_fp32 = parameter.dtype == torch.float32
+                master = parameter if is_fp32 else parameter.detach().float().requires_grad_(True)
+                self.pairs.append((parameter, master))
+                groups.setdefault(trainable.learning_rate, []).append(master)
+        self.adamw = torch.optim.AdamW(
+            [{"params": masters, "lr": rate, "peak": rate} for rate, masters in groups.items()],
+            betas=(0.9, 0.99),  # few steps: the second moment must settle within them
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+
+    def collect_gradients(self) -> None:
+        """Add the model's gradients to the masters' in fp32; call it after every backward pass."""
+        for parameter, master in self.pairs:
+            if parameter is not master and parameter.grad is not None:
+                gradient = parameter.grad.float()
+                master.grad = gradient if master.grad is None else master.grad + gradient
+                parameter.grad = None
+
+    def clip(self) -> float:
+        """Scale the step's gradient down to clip_norm; returns the norm it had."""
+        return float(nn.utils.clip_grad_norm_([master for _, master in self.pairs], self.settings.clip_norm))
+
+    def step(self, share_of_peak: float) -> None:
+        """Move the weights with every learning rate at `share_of_peak` of its peak."""
+        for group in self.adamw.param_groups:
+            group["lr"] = group["peak"] * share_of_peak
+        self.adamw.step()
+        self.adamw.zero_grad(set_to_none=True)
+        self._copy_to_model()
+
+    @torch.no_grad()
+    def _copy_to_model(self) -> None:
+        for parameter, master in self.pairs:
+            if parameter is not master:
+                parameter.copy_(master)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs to go on bit for bit."""
+        return {"masters": [master.detach() for _, master in self.pairs], "adamw": self.adamw.state_dict()}
+
+    @torch.no_grad()
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up a stored state."""
+        for (_, master), stored in zip(self.pairs, state["masters"], strict=True):
+            master.copy_(stored)
+        self.adamw.load_state_dict(state["adamw"])
+        self._copy_to_model()
+
+
+def share_of_peak(step: int, num_steps: int, settings: TrainSettings) -> float:
+    """The learning rate of step `step` (from 0) as a share of its peak: a linear rise, then the schedule's fall.
+
+        warm-up 2 of 6 steps, linear:  0.5  1.0  1.0  0.75  0.5  0.25
+    """
+    num_warmup = math.ceil(settings.warmup_share * num_steps)
+    if step < num_warmup:
+        return (step + 1) / num_warmup
+    if settings.schedule == "constant":
+        return 1.0
+    done = (step - num_warmup) / max(1, num_steps - num_warmup)
+    return 1 - done if settings.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))

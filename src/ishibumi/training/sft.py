@@ -1,0 +1,22 @@
+"""Chat tuning: conversations, with some generated questions again so that the polish does not wear the knowledge off."""
+
+from collections.abc import Sequence
+
+from ishibumi.corpus.chat_data import Conversation
+from ishibumi.knowledge.items import Item
+from ishibumi.models.load import LoadedModel
+from ishibumi.settings import Settings
+from ishibumi.training.cpt import chat_example, question_example
+from ishibumi.training.stage import Mix
+from ishibumi.training.tokens import Example
+
+
+def sft_examples(model: LoadedModel, items: Sequence[Item], chats: Sequence[Conversation]) -> list[Example]:
+    """All conversations, and every generated question to draw from."""
+    questions = [question_example(model, item) for item in items if item.kind == "question"]
+    return [*(chat_example(model, chat) for chat in chats), *questions]
+
+
+def sft_mix(settings: Settings) -> Mix:
+    """Conversations once an epoch; questions by sft.review_share."""
+    return Mix(own=("chat",), shares={"question": settings.sft.review_share})

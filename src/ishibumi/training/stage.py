@@ -1,0 +1,110 @@
+"""One training stage from examples to saved weights, as both cpt and sft run it.
+
+model + examples → tokens on disk → plan → train → proof → adapter → merged into the model
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ishibumi.artifacts import write_json, write_jsonl
+from ishibumi.errors import TrainingError
+from ishibumi.models.load import LoadedModel
+from ishibumi.settings import TrainSettings
+from ishibumi.training.adapters import attach, merge, prove_trained
+from ishibumi.training.attention import hidden_states
+from ishibumi.training.batches import Plan, make_plan
+from ishibumi.training.compiled import compile_layers, compiles
+from ishibumi.training.checkpoint import NAME as CHECKPOINT
+from ishibumi.training.saved import save_adapter
+from ishibumi.training.tokens import SOURCES, Example, Source, fit_rows, open_tokens, write_tokens
+from ishibumi.training.trainer import OnStep, train
+
+MERGE_TOLERANCE = 0.05  # of the hidden states' size: bf16 keeps 8 bits, and merging rounds every weight (0.01 to 0.03)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What a stage trains on: `own` sources once an epoch, and `shares` of the tokens drawn from other sources."""
+
+    own: Sequence[Source]
+    shares: Mapping[Source, float]
+
+
+def run_stage(
+    model: LoadedModel,
+    examples: list[Example],
+    mix: Mix,
+    settings: TrainSettings,
+    directory: Path,
+    *,
+    seed: int,
+    on_step: OnStep,
+    should_stop: Callable[[], bool],
+) -> dict[str, Any]:
+    """Train `model` in place (adapters merged at the end) and fill `directory`; returns what the manifest keeps.
+
+    Files: tokens, adapter/, history.jsonl (a row a step), proof.json (what trained and how far it moved).
+    """
+    fitting, num_long = fit_rows(examples, settings.row_tokens)
+    if not any(e.source in mix.own for e in fitting):
+        raise TrainingError(
+            f"Nothing to train on: {num_long} of {len(examples)} texts are longer than row_tokens = {settings.row_tokens}.",
+            hint="Raise row_tokens, or check the documents and chat.sources.",
+            hint_ja="row_tokens を大きくするか、文書と chat.sources を確認してください。",
+        )
+    write_tokens(directory, fitting)
+    plan = make_plan(
+        open_tokens(directory),
+        own=mix.own,
+        shares=mix.shares,
+        epochs=settings.epochs,
+        row_tokens=settings.row_tokens,
+        tokens_per_step=settings.tokens_per_step,
+        seed=seed,
+        max_tokens=settings.max_tokens,
+    )
+    trainables = attach(model.network, settings, seed)
+    if compiles(model, plan):
+        compile_layers(model.network)
+    history = train(model.network, trainables, plan, settings, directory, on_step=on_step, should_stop=should_stop)
+    torch.compiler.set_stance("force_eager")  # what follows runs once
+    proof = prove_trained(model.network, trainables)
+    save_adapter(directory / "adapter", trainables, settings, model.name)
+    difference = merge_difference(model, plan, lambda: merge(model.network, trainables))
+    write_jsonl(directory / "history.jsonl", (asdict(record) for record in history))
+    write_json(directory / "proof.json", proof)
+    (directory / CHECKPOINT).unlink(missing_ok=True)
+    return {
+        "steps": plan.num_steps,
+        "epoch_steps": plan.epoch_steps,
+        "tokens": history[-1].tokens,
+        "padding_share": 1 - plan.num_tokens(plan.rows) / (len(plan.rows) * plan.row_tokens),
+        "texts": {source: len(plan.store.of_source(source)) for source in SOURCES},
+        "texts_too_long": num_long,
+        "loss_first": history[0].loss,
+        "loss_last": history[-1].loss,
+        "training_seconds": round(sum(record.seconds for record in history), 1),
+        "trained_parameters": sum(int(str(row["parameters"])) for row in proof),
+        "merge_difference": difference,
+    }
+
+
+@torch.no_grad()
+def merge_difference(model: LoadedModel, plan: Plan, do_merge: Callable[[], None]) -> float:
+    """Merge, and return by how much the hidden states changed, as a share of their size, over the first row.
+
+    Raises TrainingError where that is more than rounding explains: the merged model would not be the trained one.
+    """
+    batch = next(plan.passes(plan.rows[:1], plan.row_tokens)).to(model.device)
+    before = hidden_states(model.network, batch).float()
+    do_merge()
+    after = hidden_states(model.network, batch).float()
+    difference = float((after - before).norm() / before.norm())
+    limit = MERGE_TOLERANCE if next(model.network.parameters()).dtype != torch.float32 else 1e-4
+    if not difference <= limit:
+        raise TrainingError(f"The merged model differs from the trained one by {difference:.2%}, more than {limit:.2%}.")
+    return difference

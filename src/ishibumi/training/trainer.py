@@ -1,0 +1,141 @@
+"""The loop that every stage shares. network + Trainables + Plan → trained weights and a history."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ishibumi.errors import ModelError, Stopped, TrainingError
+from ishibumi.settings import TrainSettings
+from ishibumi.training.adapters import Trainable
+from ishibumi.training.attention import hidden_states
+from ishibumi.training.batches import Batch, Plan
+from ishibumi.training.checkpoint import load_checkpoint, save_checkpoint
+from ishibumi.training.loss import cross_entropy_sum
+from ishibumi.training.optimizer import Optimizer, share_of_peak
+
+CHECKPOINT_COST_SHARE = 0.05  # of the time, at most, goes into writing checkpoints
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One optimizer step. `loss` is nats per learned token; `tokens` counts from the start; `seconds` is this step's."""
+
+    step: int
+    num_steps: int
+    epoch: int
+    tokens: int
+    loss: float
+    gradient_norm: float
+    learning_rate: float
+    seconds: float
+
+
+OnStep = Callable[[StepRecord], None]
+
+
+def train(
+    network: nn.Module,
+    trainables: list[Trainable],
+    plan: Plan,
+    settings: TrainSettings,
+    directory: Path,
+    *,
+    on_step: OnStep = lambda record: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> list[StepRecord]:
+    """Train to the end of the plan, from the last checkpoint in `directory` if there is one; returns all steps.
+
+    Raises TrainingError before the weights move if a step's loss or gradient is not finite, and Stopped (with a
+    checkpoint written) when `should_stop` says so.
+    """
+    device = next(network.parameters()).device
+    optimizer = Optimizer(trainables, settings)
+    history: list[StepRecord] = []
+    if state := load_checkpoint(directory, device):
+        optimizer.load_state(state["optimizer"])
+        history = [StepRecord(**row) for row in state["history"]]
+    _check_head(network, plan)
+    network.train()
+    saved_at, save_cost = time.monotonic(), 0.0
+    for step in range(len(history), plan.num_steps):
+        started = time.monotonic()
+        rows = plan.rows_of_step(step)
+        num_learned = plan.num_learned(rows)
+        loss = 0.0
+        for batch in plan.passes(rows, settings.tokens_per_pass):
+            nll_sum = batch_nll_sum(network, batch.to(device))
+            (nll_sum / num_learned).backward()
+            optimizer.collect_gradients()
+            loss += float(nll_sum.detach()) / num_learned
+        gradient_norm = optimizer.clip()
+        if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
+            raise _not_finite(step, loss, gradient_norm, plan.document_ids(rows))
+        rate_share = share_of_peak(step, plan.num_steps, settings)
+        optimizer.step(rate_share)
+
+        done = history[-1].tokens if history else 0
+        record = StepRecord(
+            step=step + 1,
+            num_steps=plan.num_steps,
+            epoch=1 + sum(end <= step for end in plan.epoch_steps),
+            tokens=done + plan.num_tokens(rows),
+            loss=loss,
+            gradient_norm=gradient_norm,
+            learning_rate=settings.learning_rate * rate_share,
+            seconds=time.monotonic() - started,
+        )
+        history.append(record)
+        on_step(record)
+        is_due = time.monotonic() - saved_at > max(settings.checkpoint_seconds, save_cost / CHECKPOINT_COST_SHARE)
+        stopping = should_stop()
+        if stopping or (is_due and step + 1 < plan.num_steps):
+            began = time.monotonic()
+            save_checkpoint(directory, {"optimizer": optimizer.state(), "history": [asdict(r) for r in history]})
+            saved_at, save_cost = time.monotonic(), time.monotonic() - began
+        if stopping:
+            raise Stopped(
+                f"Stopped after step {step + 1} of {plan.num_steps}.",
+                hint="The same command goes on from here.",
+                hint_ja="同じコマンドを実行すると、ここから続けます。",
+            )
+    network.eval()
+    return history
+
+
+def batch_nll_sum(network: nn.Module, batch: Batch) -> torch.Tensor:
+    """Summed negative log-likelihood of a batch's learned tokens, each predicted from the token before it."""
+    hidden_RTD = hidden_states(network, batch)
+    predicts_RT = batch.learned_RT[:, 1:]
+    head_VD = network.get_output_embeddings().weight  # type: ignore[operator]
+    return cross_entropy_sum(hidden_RTD[:, :-1][predicts_RT], head_VD, batch.ids_RT[:, 1:][predicts_RT])
+
+
+@torch.no_grad()
+@torch.compiler.set_stance("force_eager")
+def _check_head(network: nn.Module, plan: Plan) -> None:
+    """Refuse a model whose logits are not hidden · headᵀ (soft-capped or scaled ones), or whose head has a bias."""
+    device = next(network.parameters()).device
+    ids_BT = torch.from_numpy(plan.store.example(0)[0][:8].astype("int64"))[None].to(device)
+    theirs = network(input_ids=ids_BT, use_cache=False).logits.float()
+    hidden = network.base_model(input_ids=ids_BT, use_cache=False).last_hidden_state  # type: ignore[operator]
+    ours = (hidden @ network.get_output_embeddings().weight.T).float()  # type: ignore[operator]
+    if not torch.allclose(ours, theirs, rtol=0.02, atol=0.05 * float(theirs.abs().max())):
+        raise ModelError(
+            f"{type(network).__name__} changes its logits after the head, which ishibumi's loss does not do.",
+            hint="Use a Llama, Qwen or Gemma 3 model.",
+            hint_ja="Llama、Qwen、Gemma 3 系のモデルを使ってください。",
+        )
+
+
+def _not_finite(step: int, loss: float, gradient_norm: float, document_ids: list[str]) -> TrainingError:
+    return TrainingError(
+        f"Step {step + 1}: loss {loss}, gradient norm {gradient_norm}; the weights were not changed. "
+        f"Documents in this step: {', '.join(document_ids[:8]) or 'none'}.",
+        hint="Lower the learning rate, or look at these documents with: ishibumi show",
+        hint_ja="学習率を下げるか、ishibumi show でこれらの文書を確認してください。",
+    )

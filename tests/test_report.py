@@ -1,0 +1,209 @@
+"""The report page: one file, no network, both languages, nothing of a reply is ever run."""
+
+import base64
+import dataclasses
+import datetime as dt
+import hashlib
+import re
+import string
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from ishibumi.corpus.documents import Document
+from ishibumi.exam.evaluate import Answer
+from ishibumi.exam.forgetting import Perplexity
+from ishibumi.exam.questions import Question
+from ishibumi.exam.report import ReportData, percent, percent_fine, proof_groups, rate, render_report, write_report
+from ishibumi.exam.report_charts import loss_curve, nice_ticks, smoothed
+from ishibumi.exam.report_text import TEXT
+from ishibumi.exam.summary import summarise
+
+ATTACK = "</td><script>alert(1)</script><img src=http://example.com/x.png>\"' onerror=alert(2)"
+VOID = {"meta", "col", "input", "br", "rect", "path", "line", "polyline"}
+
+
+def documents() -> list[Document]:
+    return [
+        Document("d1", "本文", "スペイン優勝", dt.date(2026, 7, 19), "ja", "a:1"),
+        Document("d2", "Body", None, None, "en", "a:2"),
+        Document("d3", "本文", ATTACK, None, "ja", "a:3"),
+    ]
+
+
+def full_data(engraved: tuple[bool, bool] = (True, True)) -> ReportData:
+    questions = [
+        Question("q1", "d1", "ja", "スコアは？", "2-0", (), "score"),
+        Question("q2", "d2", "en", "Who?", "Spain", (), "a kind of one's own"),
+    ]
+    right = {"base": (False, False), "engraved": engraved, "retrieval": (True, False)}
+    answers = [
+        Answer(q.id, q.document_id, arm, q.answer if good else ATTACK, True, good, good, 5, False)
+        for arm, grades in right.items()
+        for q, good in zip(questions, grades, strict=True)
+    ]
+    rows = [
+        {
+            "step": i + 1,
+            "tokens": 100 * (i + 1),
+            "epoch": i // 5,
+            "loss": 3.0 - 0.2 * i,
+            "learning_rate": 5e-4,
+            "seconds": 1,
+        }
+        for i in range(10)
+    ]
+    proof = [
+        {"name": f"model.layers.{i}.mlp.up_proj", "kind": "lora", "parameters": 50, "learning_rate": 5e-4, "moved": m}
+        for i, m in enumerate((0.01, 0.03, 0.02))
+    ]
+    return ReportData(
+        title="run <1>", language="ja", created="2026-11-22", model="tiny", recipe="mixed", documents=documents(),
+        questions=questions, answers=answers, arms=summarise(answers, questions, {"q1": True, "q2": False}),
+        history={"cpt": rows}, epoch_steps={"cpt": [5, 10]},
+        perplexities={
+            "before": {"ja": Perplexity(20.0, 10, 1, 0), "en": Perplexity(20.0, 10, 1, 0)},
+            "after": {"ja": Perplexity(22.0, 10, 1, 0), "en": Perplexity(20.0, 10, 1, 0)},
+        },
+        proof={"cpt": proof}, settings=[("seed", "1", "default"), ("recipe", ATTACK, "file")],
+        versions={"torch": "2.13"}, seconds={"cpt": 3725.0}, notes=[ATTACK, ("2 left out", "2件除外")],
+    )  # fmt: skip
+
+
+class Outline(HTMLParser):
+    """The tags of a page; raises where one is closed that is not open."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def text_in(page: str, language: str) -> str:
+    """What the page says in one language, without tags."""
+    spans = re.findall(rf'<span class="{language}" lang="{language}">(.*?)</span>', page)
+    return "\n".join(re.sub(r"<[^>]+>", "", span) for span in spans)
+
+
+def test_the_page_is_one_well_formed_file_that_loads_nothing(tmp_path: Path) -> None:
+    write_report(tmp_path / "report.html", full_data())
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    outline = Outline(page)
+    assert outline.open == []
+    loading = {"src", "href", "srcset", "action", "data", "poster", "xlink:href", "background"}
+    assert [(tag, attrs) for tag, attrs in outline.seen if loading & set(attrs)] == []
+    style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
+    script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert style and not re.search(r"url\(|@import", style[1])
+    assert script and not re.search(r"https?:|fetch|import|XMLHttp", script[1])
+    assert {tag for tag, _ in outline.seen} & {"link", "iframe", "img", "object", "embed"} == set()
+
+
+def test_only_the_script_of_the_page_may_run() -> None:
+    page = render_report(full_data())
+    assert page.count("<script") == 1
+    assert "<script>alert" not in page and "<img" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert script
+    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
+    assert f"script-src &#39;sha256-{digest}&#39;" in page or f"script-src 'sha256-{digest}'" in page
+    assert [attrs for _, attrs in Outline(page).seen if any(name.startswith("on") for name in attrs)] == []
+
+
+def test_the_page_speaks_both_languages_and_opens_in_the_wanted_one() -> None:
+    page = render_report(full_data())
+    assert '<html lang="ja" data-language="ja">' in page
+    assert "学習後のモデルは、試験の100%に記憶だけで正答しました。学習前は0%でした。" in text_in(page, "ja")
+    assert "the model answers 100% of the exam correctly from memory; before, 0%." in text_in(page, "en")
+    assert "継続事前学習" in text_in(page, "ja") and "Continued pretraining" in text_in(page, "en")
+    assert "1 時間 2 分" in text_in(page, "ja") and "1 h 2 min" in text_in(page, "en")
+    english = render_report(dataclasses.replace(full_data(), language="en"))
+    assert '<html lang="en" data-language="en">' in english
+
+
+def test_both_languages_have_the_same_blanks() -> None:
+    def blanks(text: str) -> set[str]:
+        return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+    assert {key for key, (english, japanese) in TEXT.items() if blanks(english) != blanks(japanese)} == set()
+
+
+def test_the_verdict_is_plain_about_failure_and_damage() -> None:
+    good = text_in(render_report(full_data()), "en")
+    assert "Training added 100 points" in good
+    assert "General text has become clearly harder for it (perplexity × 1.22 at most)" in good
+    assert "the intervals overlap" in good
+    bad = text_in(render_report(full_data(engraved=(False, False))), "en")
+    assert "within what chance explains: no learning was shown" in bad
+
+
+def test_every_document_tells_what_was_learned() -> None:
+    page = render_report(full_data(engraved=(True, False)))
+    assert "1 of 1" in text_in(page, "en") and "0 of 1" in text_in(page, "en")
+    assert page.count('data-right="yes"') == 1 and page.count('data-right="no"') == 1
+    assert "Documents without a question in the exam: 1." in text_in(page, "en")
+    assert "a kind of one&#39;s own" in page
+
+
+def test_a_run_without_exam_or_training_has_a_page_too() -> None:
+    data = ReportData("t", "en", "2026-11-22", "tiny", "mixed", documents())
+    page = render_report(data)
+    assert Outline(page).open == []
+    assert "Training is done; no exam was held." in text_in(page, "en")
+    assert "Forgetting was not measured" in text_in(page, "en")
+    assert "<section" not in page
+
+
+def test_matrices_are_grouped_over_layers() -> None:
+    (group,) = proof_groups(full_data().proof["cpt"])
+    assert (group.name, group.count, group.parameters) == ("model.layers.*.mlp.up_proj", 3, 150)
+    assert group.moved == (0.01, 0.02, 0.03)
+
+
+def test_a_curve_marks_where_epochs_end() -> None:
+    curve = loss_curve("cpt", full_data().history["cpt"], [5, 10])
+    assert [(round(mark.percent, 1), mark.label) for mark in curve.epochs] == [(44.4, "1"), (100.0, "2")]
+    assert [tick.label for tick in curve.y_ticks] == ["0", "1", "2", "3"]
+    assert curve.raw.startswith("0.0,0.00 111.1,6.67 ") and curve.raw.endswith(" 1000.0,60.00")
+    assert (curve.num_steps, curve.num_tokens, curve.peak_rate) == (10, 1000, 5e-4)
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 3, 5000])
+def test_a_curve_of_any_length_stays_in_its_frame(num_steps: int) -> None:
+    rows = [{"loss": 2.0 + (i % 7) / 10, "learning_rate": 1e-4, "tokens": i} for i in range(num_steps)]
+    curve = loss_curve("sft", rows, [num_steps])
+    points = [tuple(map(float, point.split(","))) for point in (curve.raw + " " + curve.smooth).split()]
+    assert all(0 <= x <= 1000 and 0 <= y <= 100 for x, y in points)
+    assert len(curve.raw.split()) <= 802
+
+
+def test_smoothing_looks_back_only() -> None:
+    assert smoothed([4, 4, 1, 1], 2) == [4, 4, 2.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("top", "ticks"), [(3.1, [0, 1, 2, 3]), (1.0, [0, 0.2, 0.4, 0.6, 0.8, 1.0]), (0.0, [0, 1]), (12, [0, 5, 10])]
+)
+def test_ticks_are_round(top: float, ticks: list[float]) -> None:
+    assert nice_ticks(top) == pytest.approx(ticks)
+
+
+def test_figures_are_written_as_people_write_them() -> None:
+    assert [percent(x) for x in (0, 0.004, 0.634, 0.996, 1)] == ["0%", "0.4%", "63%", "99.6%", "100%"]
+    assert [rate(x) for x in (5e-4, 3e-5, 2.5e-4, 0.01, 0)] == ["5e-4", "3e-5", "2.5e-4", "0.01", "0"]
+    assert [percent_fine(x) for x in (0.03, 0.00041, 0.123)] == ["3.0%", "0.041%", "12%"]
