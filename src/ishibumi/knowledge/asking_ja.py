@@ -49,6 +49,8 @@ def fits(context: Context, wording: Wording, story: Story) -> bool:
         ("の" in wording.stem[:6] and wording.rule == "attribute") or _starts_with_name(wording, story)
     ):
         return False
+    if context.joins == "noun" and len(wording.stem) > 14:
+        return False
     has_date = re.search(r"\d月\d|\d年", wording.stem)
     if has_date and re.search(r"\d月\d", text):
         return False

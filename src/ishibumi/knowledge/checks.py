@@ -18,14 +18,20 @@ def comparable(text: str) -> str:
     return re.sub(r"[\s「」『』\"'“”‘’、。.,!?]", "", text)
 
 
+def figures(text: str) -> set[str]:
+    """The numbers of a text: 1,200 as 1200, 3―1 as 3 and 1."""
+    text = unicodedata.normalize("NFKC", text)
+    return set(re.findall(r"\d+(?:\.\d+)?", re.sub(r"(?<=\d),(?=\d{3})", "", text)))
+
+
 def check_items(items: Sequence[Item], *, source: str, language: str) -> tuple[list[Item], Counter[str]]:
     """The items that pass, and the number refused by reason: every figure and answer must stand in `source`."""
     kept: list[Item] = []
     refused: Counter[str] = Counter()
-    whole = comparable(source)
+    whole, known = comparable(source), figures(source)
     seen: set[str] = set()
     for item in items:
-        reason = _fault(item, whole, language)
+        reason = _fault(item, whole, known, language)
         if not reason and item.text in seen:
             reason = "duplicate"
         if reason:
@@ -36,11 +42,11 @@ def check_items(items: Sequence[Item], *, source: str, language: str) -> tuple[l
     return kept, refused
 
 
-def _fault(item: Item, source: str, language: str) -> str:
+def _fault(item: Item, source: str, known: set[str], language: str) -> str:
     """Why the item must not be learned, or ""."""
     if not item.text.strip():
         return "empty"
-    if any(number not in source for number in re.findall(r"\d+(?:[.-]\d+)*", comparable(item.text))):
+    if not figures(item.text) <= known:
         return "figure not in the document"
     if item.kind == "view":
         return ""

@@ -110,8 +110,8 @@ def relative_clauses(sentence: Sentence) -> list[Clause]:
         if not (p.is_verb and modifies_noun(list(phrases), i)):
             continue
         closes = i + 2 == len(phrases) and not phrases[-1].tail and phrases[-1].words[-1].kind != "unknown"
-        if not closes and not is_agent(phrases[i + 1].words):
-            continue
+        if not closes and (not is_agent(phrases[i + 1].words) or phrases[i + 1].particle == "の"):
+            continue  # «…で行われたW杯の準決勝»: it was the semi-final
         parts = tuple(j for j in range(i) if phrases[j].head == i)
         past = is_past(p) or (is_past(phrases[-1]) and not closes)
         ending = ending_of(p, past=past, closes_sentence=not past)
@@ -267,7 +267,9 @@ def _with_subjects(clauses: list[Clause], carried: str) -> list[Clause]:
                 out.append(clause)
                 continue
             is_thing = clause.ending.noun and not is_agent(clause.phrases[topic].words)
-            known, role = "" if is_thing else clause.part_text(topic), "は"
+            # «山田の得点は7に伸び、9日に戦う»: a thing with an owner gives way to the owner.
+            is_owned = not is_agent(clause.phrases[topic].words) and len(subtree(clause.phrases, topic)) > 1
+            known, role = "" if is_thing or is_owned else clause.part_text(topic), "は"
         elif agent is not None:
             # «決勝が行われ、4-1で勝った»: what was held is not who won.
             role = "が"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ishibumi.corpus.documents import Document
 from ishibumi.knowledge.clauses import Clause, clauses_of, relative_clauses, shared_verbs, told_clauses
 from ishibumi.knowledge.facts import Names, entities, entity_of_text, head_entity, names_of
-from ishibumi.knowledge.japanese import normalise, normalise_width, split_sentences
+from ishibumi.knowledge.japanese import drop_brackets, normalise, normalise_width, split_sentences
 from ishibumi.knowledge.phrases import Sentence, parse
 from ishibumi.knowledge.words import words
 
@@ -28,8 +28,11 @@ RIVALRY = frozenset(
         "退ける 負ける 敗戦 逆転 屈する 一蹴 激突 撃破 振り切る"
     )
 )
+# «同点» and «両親» point nowhere; «同国», «同社» and «両チーム» do.
 POINTING = re.compile(
-    "^(この|その|これ|それ|あの|彼|彼女|同|両|当該|本項|上記|前者|後者|自身|こう|そう|ここ|そこ|どちら|互い|当時)"
+    "^(この|その|これ|それ|あの|彼|彼女|当該|本項|上記|前者|後者|自身|こう|そう|ここ|そこ|どちら|互い|当時"
+    "|同(?=国|社|氏|日|年|月|市|県|町|村|区|州|校|大|党|省|庁|署|紙|誌|店|駅|館|院|園|島|法|所|会|団|局|部|派|地|種|型|機|選手|監督|チーム|代表|じ)"
+    "|両(?=国|社|氏|者|軍|校|チーム|選手|代表|党|市|県))"
 )
 
 
@@ -78,7 +81,7 @@ def read_story(document: Document) -> Story:
     dates = tuple(date_forms(document.date))
     is_topic = _is_topic(title)
     contexts = tuple(_contexts(title, dates, main, pair, events, is_topic=is_topic, source=text))
-    source = "\n".join([title, text, *dates])
+    source = "\n".join([title, text, drop_brackets(text), *dates])
     return Story(title, document.date, sentences, tuple(clauses), names, main, pair, events, contexts, source)
 
 
@@ -130,7 +133,8 @@ def _main_names(title: str, sentences: tuple[Sentence, ...], names: Names) -> tu
     """The names that the document is about, most important first."""
     counts: Counter[str] = Counter()
     kinds = ("country", "organisation", "person", "name", "place")
-    for n, sentence in enumerate([*([parse(title)] if title else []), *sentences]):
+    told = [parse(title), *sentences] if title else [*sentences]
+    for n, sentence in enumerate(told):
         for phrase in sentence.phrases:
             for e in entities(phrase, names):
                 if e.kind in kinds and len(e.answer) > 1:

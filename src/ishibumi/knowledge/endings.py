@@ -93,7 +93,7 @@ def _noun_ending(phrase: Phrase, past: bool, closes_sentence: bool) -> Ending | 
     if any(t.lemma not in allowed for t in phrase.tail):
         return None
     own_past = is_past(phrase)
-    past = own_past or (past and not closes_sentence and bool(phrase.tail))
+    past = own_past or (past and not closes_sentence and bool(phrase.tail or phrase.closes))
     is_action = not phrase.tail and phrase.words[-1].pos[2] == "サ変可能" and not phrase.words[-1].kind
     if is_action and not phrase.closes:
         noun = phrase.content

@@ -168,7 +168,7 @@ def names_in(sentence: str, known: frozenset[str]) -> list[tuple[int, int]]:
             is_start = (
                 start == 0 or sentence[start - 2 : start] in (". ", ": ", "“", "? ") or sentence[start - 1] in "“\"'("
             )
-            weak = first.lower() in POINTING or first.lower() in WEAK
+            weak = first.lower() in POINTING or first.lower() in WEAK or bool(rest and re.fullmatch(TITLES, first))
             is_alone = not rest or not rest[0].isupper()
             if not weak and not (is_start and is_alone and first not in known and is_common(first.lower())):
                 break

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from ishibumi.knowledge.japanese import NUMERAL, ORG_END, PLACE_END, TITLES, Token, analyser, tokenize
@@ -10,6 +10,11 @@ from ishibumi.knowledge.phrases import Phrase, chunk
 from ishibumi.knowledge.words import words
 
 QUESTION_WORDS = {"person": "誰", "place": "どこ", "country": "どこ", "organisation": "どこ"}
+# What stands behind an unknown word that is a place: で行われ, のルーメン・スタジアム, 市
+AT_PLACE = (
+    r"(?:では?[^、。]{0,8}(?:行われ|開かれ|開催|あっ|あり)"
+    r"|の[^、。はがをに]{0,14}(?:スタジアム|競技場|球場|アリーナ|ホール|ドーム|会館)|市|州|県|近郊|郊外)"
+)
 NOT_NAME_END = frozenset("氏様君派家邸案妻兄弟親子ら側戦軍流型系弾砲発組役卿公王帝派相職賞杯")
 
 
@@ -53,7 +58,7 @@ def names_of(texts: list[str]) -> Names:
             elif t.pos[2] == "人名" and not t.kind and (i == 0 or tokens[i - 1].pos[2] != "人名"):
                 run = tokens[i : i + _person_length(tokens[i:])]
                 found["".join(x.text for x in run)] = None
-            elif t.kind == "unknown" and i + 1 < len(tokens) and tokens[i + 1].text in ("で", "では", *PLACE_END):
+            elif t.kind == "unknown" and re.search(re.escape(t.text) + AT_PLACE, text):
                 places.add(t.text)
             elif t.kind == "unknown" and i + 1 < len(tokens) and tokens[i + 1].text in TITLES:
                 titled.add(t.text)
@@ -88,7 +93,8 @@ def _dotted_kind(text: str) -> str:
     if len(whole) == 1 and whole[0][2] == "地名":
         return "country" if whole[0][3] == "国" else "place"
     words = [tokenize(part) for part in re.split("[・＝=]", text)]
-    if words[0][0].pos[2] == "地名" and words[-1][-1].pos[2] != "人名" and words[-1][-1].kind != "unknown":
+    last = words[-1][-1]
+    if words[0][0].pos[2] == "地名" and last.pos[2] != "人名" and last.kind != "unknown" and len(last.text) > 2:
         return "place"
     is_known = all(len(w) == 1 and w[0].kind == "" and w[0].pos[1] == "普通名詞" for w in words)
     return "name" if is_known else "person"
@@ -135,6 +141,10 @@ def entities(phrase: Phrase, names: Names) -> list[Entity]:
         and sum(e.end - e.start for e in out) == len(phrase.content)
     ):
         out.append(Entity(0, len(phrase.content), "place", phrase.content))
+    if phrase.particle not in ("が", "は", "の", "に", "を", "と", "も", "から", "には"):
+        sure = names.persons | names.full.keys()
+        guesses = [e for e in out if e.kind == "person" and e.answer not in sure and _is_guess(e, words)]
+        out = [replace(e, kind="unknown") if e in guesses else e for e in out]
     is_part = (
         len(out) == 1
         and out[0].kind in ("place", "country", "name", "unknown")
@@ -143,6 +153,11 @@ def entities(phrase: Phrase, names: Names) -> list[Entity]:
     if (not out or is_part) and phrase.is_noun and _is_askable(phrase) and all(_joins(t) for t in words):
         out.append(Entity(0, len(phrase.content), "other", phrase.content))
     return out
+
+
+def _is_guess(entity: Entity, words: list[Token]) -> bool:
+    """Whether the person is a single katakana word that no dictionary has (スコアレス)."""
+    return any(t.kind == "unknown" and t.text == entity.answer for t in words)
 
 
 def _is_askable(phrase: Phrase) -> bool:

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from ishibumi.knowledge.contexts_en import VERSUS, Story, full_name
-from ishibumi.knowledge.english import AUXILIARIES, MONTH, PLACE_END, POINTING, Clause, Span
+from ishibumi.knowledge.english import AUXILIARIES, MONTH, PLACE_END, POINTING, TITLES, Clause, Span
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def _turned(story: Story, n: int, span: Span) -> list[tuple[str, str]]:
     """Questions with the verb turned round, from the clauses of the sentence that hold the answer."""
     out: list[tuple[str, str]] = []
     for clause in story.clauses[n]:
-        bare = re.sub("^[Tt]he ", "", clause.subject)
+        bare = re.sub(rf"^[Tt]he |^(?:{TITLES})\.? ", "", clause.subject)
         if bare == span.text:
             word = "who" if span.kind != "place" or clause.base in ("beat", "win", "lose", "score") else "what"
             word = (

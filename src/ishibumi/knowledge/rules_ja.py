@@ -179,8 +179,8 @@ def _about_part(view: View, story: Story, i: int, j: int, entity: Entity) -> Ite
         if is_head:
             yield from clefts(view, story, i, entity, word)
     yield from _roles(view, j, entity)
-    if is_head or (entity.kind == "place" and phrase.particle == "の"):
-        yield from _holding(view, story, i, entity)
+    if is_head or entity.kind in ("place", "date"):
+        yield from _holding(view, story, i, j, entity)
 
 
 def _is_tangled(view: View) -> bool:
@@ -293,30 +293,30 @@ def _roles(view: View, j: int, entity: Entity) -> Iterator[Wording]:
         yield Wording("role", before.content, "noun", "誰", entity.answer, entity.kind)
 
 
-def _holding(view: View, story: Story, i: int, entity: Entity) -> Iterator[Wording]:
+def _holding(view: View, story: Story, i: int, j: int, entity: Entity) -> Iterator[Wording]:
     """Where and when a contest or meeting was, and how it ended, in the words that people use for that."""
-    clause, last = view.clause, view.clause.last
+    clause, phrase = view.clause, view.clause.phrases[j]
+    # «…で行われた決勝で» says it inside of another part.
+    own = j != i and phrase.particle != "の" and 0 <= phrase.head < len(clause.phrases)
+    last = clause.phrases[phrase.head] if own else clause.last
+    particle = phrase.particle if own else clause.particle(i)
     verbs = {t.lemma for t in (*last.words, *last.tail)} | {t.text for t in last.words}
     is_facility = entity.answer.endswith(FACILITY_END)
-    is_held = bool(verbs & HOLDING or verbs & RIVALRY) and clause.sentence in story.sentences[:4]
+    is_past = any(t.lemma == "た" for t in last.tail) if own else clause.ending.past
+    is_held = bool(verbs & HOLDING or verbs & RIVALRY) and is_past and clause.sentence in story.sentences[:4]
     if not story.pair or not (is_held or is_facility):
         return
     has_rival = bool(verbs & RIVALRY)
-    if entity.kind == "place" and clause.particle(i) in ("で", "では", "にて"):
+    if entity.kind == "place" and particle in ("で", "では", "にて"):
         stems = (
             ("会場", "試合会場", "試合が行われたの", "開催スタジアム")
             if is_facility
             else ("試合が行われたの", "開催地", "試合が行われた都市")
         )
         word = "どこ"
-    elif entity.kind == "date" and clause.particle(i) in ("", "に", "は"):
+    elif entity.kind == "date" and particle in ("", "に", "は"):
         stems, word = ("試合が行われたの", "試合日", "両チームが対戦したの"), "いつ"
-    elif (
-        entity.kind == "score"
-        and has_rival
-        and clause.particle(i) in ("で", "と", "の")
-        and clause.phrases[i].content[0].isdigit()
-    ):
+    elif entity.kind == "score" and has_rival and particle in ("で", "と", "の") and phrase.content[0].isdigit():
         stems, word = ("スコア", "最終スコア", "試合結果", "結果のスコア"), "何対何"
     else:
         return

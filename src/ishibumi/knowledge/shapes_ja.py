@@ -56,7 +56,7 @@ def in_place(view: View, story: Story, i: int, j: int, entity: Entity, word: str
     particles: dict[int, str] = {}
     if particle == "" and i == j and entity.kind not in ("number", "date", "time"):
         return
-    if (entity.kind == "person" and particle in ("で", "では")) or entity.kind == "unknown":
+    if (entity.kind == "person" and phrase.particle in ("で", "では")) or entity.kind == "unknown":
         return
     if entity.kind in ("other", "name") and particle in ("で", "と", "から", "では", "とは"):
         return

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 
 from ishibumi.knowledge.asking_ja import ask, fits
+from ishibumi.knowledge.checks import figures
+from ishibumi.knowledge.clauses import Clause
 from ishibumi.knowledge.contexts_ja import Story, date_forms
 from ishibumi.knowledge.phrases import subtree
 from ishibumi.knowledge.rules_ja import view_of, wordings_of
@@ -17,22 +19,32 @@ SCORE = re.compile(r"(?<!\d)(\d{1,3})(?:[―–—−-]|対)(\d{1,3})(?!\d)")
 
 
 def statements(story: Story, *, polite: bool) -> list[str]:
-    """The document's clauses as sentences that name their subject, in order, in the polite or the plain style."""
+    """The document's clauses as sentences that name their subject, in order, in the polite or the plain style.
+
+    A sentence whose clauses do not hold all of its figures and names is kept as it is: no view forgets a fact.
+    """
     out: dict[str, None] = {}
-    for clause in story.clauses:
-        view = view_of(clause, story)
-        if view is None or len(view.parts) + bool(view.subject) < 1:
-            continue
-        close = clause.last.content if view.is_verbless else clause.ending.polite if polite else clause.ending.plain
-        modifiers = subtree(clause.phrases, clause.predicates[-1])
-        if view.is_verbless and len(modifiers) < 2:
-            continue
-        text = clause.render(without=view.dropped, close=close)
-        subject = f"{view.subject}は" if view.subject else ""
-        if len(view.parts) + bool(subject) < 2 and len(text) < 16:
-            continue
-        out[_full_names(story, f"{subject}{text}。")] = None
+    for sentence in story.sentences:
+        own = [c for c in story.clauses if c.sentence.text == sentence.text]
+        told = [text for c in own if (text := _statement(story, c, polite=polite))]
+        missing = figures(sentence.text) - figures("".join(told))
+        missing |= {name for name in story.names.persons if name in sentence.text and name not in "".join(told)}
+        for text in [sentence.text.rstrip("。") + "。", *told] if missing or not told else told:
+            out[_full_names(story, text)] = None
     return list(out)
+
+
+def _statement(story: Story, clause: Clause, *, polite: bool) -> str:
+    """One clause as a sentence; empty where it says too little alone."""
+    view = view_of(clause, story)
+    if view is None:
+        return ""
+    close = clause.last.content if view.is_verbless else clause.ending.polite if polite else clause.ending.plain
+    text = clause.render(without=view.dropped, close=close)
+    is_bare = view.is_verbless and len(subtree(clause.phrases, clause.predicates[-1])) < 2
+    if is_bare or len(view.parts) + bool(view.subject) < 1 or len(text) + len(view.subject) < 9:
+        return ""
+    return (f"{view.subject}は" if view.subject else "") + text + "。"
 
 
 def _full_names(story: Story, text: str) -> str:
