@@ -82,6 +82,9 @@ class TrainSettings(Section):
     row_tokens: int = Field(default=512, ge=16, le=1_048_576, description="tokens in a packed row; longer texts are split")
     tokens_per_step: int = Field(default=2048, ge=16, description="tokens in an optimizer step, over all rows")
     tokens_per_pass: int = Field(default=8192, ge=16, description="tokens that go through the model at once; memory follows it")
+    answer_weight: float = Field(
+        default=1.0, gt=0, le=100, description="weight of a generated question's answer in the loss; other text has 1"
+    )
     warmup_share: float = Field(default=0.05, ge=0, lt=1, description="share of steps in which the learning rate rises")
     schedule: Literal["cosine", "linear", "constant"] = Field(default="linear", description="how the learning rate falls to zero")
     weight_decay: float = Field(default=0.0, ge=0, le=1, description="AdamW weight decay")

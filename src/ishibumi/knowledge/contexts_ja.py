@@ -221,6 +221,7 @@ def _events(title: str, sentences: tuple[Sentence, ...]) -> tuple[str, ...]:
                     and before.particle == "の"
                     and before.words[-1].kind not in ("date",)
                     and not POINTING.match(before.content)
+                    and not re.search(r"まま|\d[―–—-]\d", before.text)
                 ):
                     found[before.text + text] = None
                 found[text] = None
@@ -289,10 +290,7 @@ def _contexts(
         if not dates and not is_topic:
             for a, b in itertools.combinations(main[:3], 2):
                 add(f"{a}と{b}に関する文章で、", "clause", a, b)
-    else:
-        for event, when in itertools.product(events, whens):
-            add(f"{when}{event}で、", "clause", "event", when, "light")
-    for when in whens:
-        add(f"{when[:-1]}、", "clause", when, "light")
-        add(f"{when}記事によると、", "clause", when, "light")
+        for when in whens:  # two sides tell a contest from all others; a date alone does not
+            add(f"{when[:-1]}、", "clause", when, "light")
+            add(f"{when}記事によると、", "clause", when, "light")
     return [c for c in out if not any(p in c.text for p in ("戦戦", "戦で戦"))]

@@ -1,6 +1,7 @@
 """Views and questions from documents, by rules alone: [Document] → [Item].
 
-No other model is needed. What a document yields depends on that document, the settings and the seed only.
+No other model is needed. What a document yields depends on that document, the settings and the seed; then questions
+are left out whose answer half of the other documents give as well.
 """
 
 import hashlib
@@ -13,13 +14,29 @@ from ishibumi.knowledge import asking_ja, contexts_en, contexts_ja, rules_en, vi
 from ishibumi.knowledge.checks import check_items
 from ishibumi.knowledge.items import Item
 
+MAX_GIVING = 3  # so many documents may give an answer in any case
 
 def make_items(
     documents: Sequence[Document], *, views_per_document: int, wordings_per_fact: int, seed: int
 ) -> list[Item]:
     """The items of all documents, document by document, views before questions."""
     settings = {"views_per_document": views_per_document, "wordings_per_fact": wordings_per_fact, "seed": seed}
-    return [item for document in documents for item in items_of(document, **settings)[0]]
+    return without_common_answers([i for d in documents for i in items_of(d, **settings)[0]], len(documents))
+
+
+def without_common_answers(items: Sequence[Item], num_documents: int) -> list[Item]:
+    """The items without questions whose answer tells no document from the others («W杯», «2026年», «FW»).
+
+    A word is common if a quarter of the documents give it as an answer, a figure if half of them do.
+    """
+    answers = {(item.document_id, item.answer) for item in items if item.kind == "question"}
+    num_giving = Counter(answer for _, answer in answers)
+
+    def is_common(answer: str) -> bool:
+        share = 0.5 if any(c.isdecimal() for c in answer) else 0.25
+        return num_giving[answer] > max(MAX_GIVING, share * num_documents)
+
+    return [item for item in items if item.kind == "view" or not is_common(item.answer)]
 
 
 def items_of(

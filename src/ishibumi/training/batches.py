@@ -15,23 +15,23 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ishibumi.training.tokens import Source, TokenStore
+from ishibumi.training.tokens import SOURCES, Source, TokenStore
 
 NUM_OPEN_ROWS = 64
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows for one pass through the model; all tensors (R, T)."""
+    """Some rows for one pass through the model; all tensors (R, T). A weight of 0: this token is not learned."""
 
     ids_RT: torch.Tensor
     segments_RT: torch.Tensor
     positions_RT: torch.Tensor
-    learned_RT: torch.Tensor
+    weights_RT: torch.Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
-        tensors = (self.ids_RT, self.segments_RT, self.positions_RT, self.learned_RT)
+        tensors = (self.ids_RT, self.segments_RT, self.positions_RT, self.weights_RT)
         return Batch(*(tensor.to(device) for tensor in tensors))
 
 
@@ -44,6 +44,7 @@ class Plan:
     rows: list[list[int]]
     rows_per_step: int
     epoch_rows: list[int]
+    answer_weight: float
 
     @property
     def num_steps(self) -> int:
@@ -59,9 +60,13 @@ class Plan:
         """The rows of optimizer step `step` (from 0)."""
         return self.rows[step * self.rows_per_step : (step + 1) * self.rows_per_step]
 
-    def num_learned(self, rows: Sequence[Sequence[int]]) -> int:
-        """Learned tokens in some rows."""
-        return int(sum(self.store.example(i)[1].sum() for row in rows for i in row))
+    def weight_sum(self, rows: Sequence[Sequence[int]]) -> float:
+        """What the summed loss of some rows is divided by: learned tokens, those of answers by their weight."""
+        return float(sum(self._weights(i).sum(dtype=np.float64) for row in rows for i in row))
+
+    def _weights(self, index: int) -> np.ndarray:
+        weight = self.answer_weight if self.store.sources[index] == SOURCES.index("question") else 1.0
+        return self.store.example(index)[1] * np.float32(weight)
 
     def num_tokens(self, rows: Sequence[Sequence[int]]) -> int:
         """Tokens in some rows, padding not counted."""
@@ -86,17 +91,17 @@ class Plan:
         shape = (len(rows), self.row_tokens)
         ids = np.zeros(shape, dtype=np.int64)
         segments, positions = np.zeros_like(ids), np.zeros_like(ids)
-        learned = np.zeros(shape, dtype=np.bool_)
+        weights = np.zeros(shape, dtype=np.float32)
         for r, row in enumerate(rows):
             start = 0
             for segment, index in enumerate(row):
-                example_ids, example_learned = self.store.example(index)
+                example_ids, _ = self.store.example(index)
                 end = start + len(example_ids)
-                ids[r, start:end], learned[r, start:end] = example_ids, example_learned
+                ids[r, start:end], weights[r, start:end] = example_ids, self._weights(index)
                 segments[r, start:end], positions[r, start:end] = segment, np.arange(end - start)
                 start = end
             segments[r, start:], positions[r, start:] = len(row), np.arange(self.row_tokens - start)
-        return Batch(*map(torch.from_numpy, (ids, segments, positions, learned)))
+        return Batch(*map(torch.from_numpy, (ids, segments, positions, weights)))
 
 
 def make_plan(
@@ -109,6 +114,7 @@ def make_plan(
     tokens_per_step: int,
     seed: int,
     max_tokens: int | None = None,
+    answer_weight: float = 1.0,
 ) -> Plan:
     """The plan of a stage: every example of the `own` sources once an epoch, `shares` of the tokens drawn from others.
 
@@ -123,7 +129,7 @@ def make_plan(
     if max_tokens is not None:
         rows = rows[: max(1, max_tokens // row_tokens)]
         epoch_rows = [r for r in epoch_rows if r < len(rows)] + [len(rows)]
-    return Plan(store, row_tokens, rows, max(1, tokens_per_step // row_tokens), epoch_rows)
+    return Plan(store, row_tokens, rows, max(1, tokens_per_step // row_tokens), epoch_rows, answer_weight)
 
 
 def epoch_examples(

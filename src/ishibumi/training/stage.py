@@ -66,6 +66,7 @@ def run_stage(
         tokens_per_step=settings.tokens_per_step,
         seed=seed,
         max_tokens=settings.max_tokens,
+        answer_weight=settings.answer_weight,
     )
     trainables = attach(model.network, settings, seed)
     if compiles(model, plan):

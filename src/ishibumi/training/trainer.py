@@ -65,13 +65,13 @@ def train(
     for step in range(len(history), plan.num_steps):
         started = time.monotonic()
         rows = plan.rows_of_step(step)
-        num_learned = plan.num_learned(rows)
+        weight_sum = plan.weight_sum(rows)
         loss = 0.0
         for batch in plan.passes(rows, settings.tokens_per_pass):
             nll_sum = batch_nll_sum(network, batch.to(device))
-            (nll_sum / num_learned).backward()
+            (nll_sum / weight_sum).backward()
             optimizer.collect_gradients()
-            loss += float(nll_sum.detach()) / num_learned
+            loss += float(nll_sum.detach()) / weight_sum
         gradient_norm = optimizer.clip()
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             raise _not_finite(step, loss, gradient_norm, plan.document_ids(rows))
@@ -110,9 +110,12 @@ def train(
 def batch_nll_sum(network: nn.Module, batch: Batch) -> torch.Tensor:
     """Summed negative log-likelihood of a batch's learned tokens, each predicted from the token before it."""
     hidden_RTD = hidden_states(network, batch)
-    predicts_RT = batch.learned_RT[:, 1:]
+    weights_RT = batch.weights_RT[:, 1:]
+    is_learned_RT = weights_RT > 0
     head_VD = network.get_output_embeddings().weight  # type: ignore[operator]
-    return cross_entropy_sum(hidden_RTD[:, :-1][predicts_RT], head_VD, batch.ids_RT[:, 1:][predicts_RT])
+    return cross_entropy_sum(
+        hidden_RTD[:, :-1][is_learned_RT], head_VD, batch.ids_RT[:, 1:][is_learned_RT], weights_RT[is_learned_RT]
+    )
 
 
 @torch.no_grad()
