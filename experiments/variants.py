@@ -8,6 +8,7 @@ items=FILE. Only the engraved model sits the exam, because the other arms do not
 """
 
 import json
+import random
 import shlex
 import sys
 import tempfile
@@ -23,7 +24,7 @@ from ishibumi.corpus.texts import read_texts
 from ishibumi.exam.evaluate import run_arm
 from ishibumi.exam.forgetting import perplexity
 from ishibumi.exam.interval import interval
-from ishibumi.exam.questions import for_documents, read_questions
+from ishibumi.exam.questions import Question, for_documents, read_questions
 from ishibumi.knowledge.items import Item
 from ishibumi.models.load import LoadedModel, load_model
 from ishibumi.training.cpt import cpt_examples, cpt_mix
@@ -58,7 +59,7 @@ def measure(run: Run, items: list[Item], knowledge_dir: Path, base_ppl: dict[str
     with tempfile.TemporaryDirectory() as directory:
         stages = [(cpt_examples(model, documents, items, replay, chats, settings), cpt_mix(settings), settings.cpt)]
         if settings.sft.epochs > 0:
-            stages.append((sft_examples(model, items, chats), sft_mix(settings), settings.sft))
+            stages.append((sft_examples(model, documents, items, chats, settings), sft_mix(settings), settings.sft))
         for number, (examples, mix, stage) in enumerate(stages):
             path = Path(directory) / str(number)
             path.mkdir()
@@ -75,8 +76,13 @@ def measure(run: Run, items: list[Item], knowledge_dir: Path, base_ppl: dict[str
     for q, a in zip(questions, answers, strict=True):
         kinds.setdefault(q.kind, []).append(a.contains)
     after = perplexities(run, model)
+    asked = [i for i in items if i.kind == "question"]
+    sample = random.Random(settings.seed).sample(asked, min(128, len(asked)))
+    trained = [Question("", i.document_id, "", i.text, i.answer, (), "") for i in sample]
+    known = run_arm("engraved", model, trained, by_id, settings.exam)
     return {
         "contains": round(found.mean, 3), "low": round(found.low, 3), "high": round(found.high, 3), "n": len(answers),
+        "training_questions": round(sum(a.contains for a in known) / len(known), 3),
         "exact": round(sum(a.exact for a in answers) / len(answers), 3),
         "stopped": round(sum(a.stopped for a in answers) / len(answers), 3),
         "ppl_ratio": {k: round(after[k] / base_ppl[k], 3) for k in after},

@@ -30,7 +30,7 @@ _HOMES = {
     "fetch_model": ("ishibumi.models.fetch", "fetch_model"),
 }
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+__all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

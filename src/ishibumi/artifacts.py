@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from typing import Any
 from ishibumi.errors import ArtifactError
 
 MANIFEST = "manifest.json"
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def load(path: Path) -> Artifact:
             hint_ja="先に前の段階を実行してください: ishibumi run 設定.toml",
         ) from None
     except json.JSONDecodeError as error:
-        raise ArtifactError(f"{path / MANIFEST} is damaged: {error}", hint=f"Delete {path} and run again.") from None
+        raise ArtifactError(f"{path / MANIFEST} is damaged: {error}", hint=f"Delete {path} and run again.", hint_ja=f"{path} を消して、もう一度実行してください。") from None
     return Artifact(path, manifest)
 
 
@@ -78,19 +80,25 @@ def build(path: Path, wanted: str, work: Callable[[Path], dict[str, Any]]) -> Ar
     if is_current(path, wanted):
         return load(path)
     partial = path.with_name(path.name + ".partial")
-    mark = partial / "fingerprint"
     with disk_errors(path):
-        if partial.exists() and not (mark.exists() and mark.read_text() == wanted):
-            shutil.rmtree(partial)
-        partial.mkdir(parents=True, exist_ok=True)
-        mark.write_text(wanted)
-        started = dt.datetime.now(dt.UTC)
-        manifest = {"stage": path.name, "fingerprint": wanted, "started": started.isoformat(), **work(partial)}
-        manifest["seconds"] = round((dt.datetime.now(dt.UTC) - started).total_seconds(), 1)
-        mark.unlink()
-        write_json(partial / MANIFEST, manifest)
+        if not is_current(partial, wanted):  # else: killed just before the renaming
+            _fill(partial, path.name, wanted, work)
         _replace_directory(partial, path)
     return load(path)
+
+
+def _fill(partial: Path, stage: str, wanted: str, work: Callable[[Path], dict[str, Any]]) -> None:
+    """Do the work in the partial directory, from where an earlier try with the same fingerprint left it."""
+    mark = partial / "fingerprint"
+    if partial.exists() and not (mark.exists() and mark.read_text() == wanted):
+        shutil.rmtree(partial)
+    partial.mkdir(parents=True, exist_ok=True)
+    mark.write_text(wanted)
+    started = dt.datetime.now(dt.UTC)
+    manifest = {"stage": stage, "fingerprint": wanted, "started": started.isoformat(), **work(partial)}
+    manifest["seconds"] = round((dt.datetime.now(dt.UTC) - started).total_seconds(), 1)
+    write_json(partial / MANIFEST, manifest)
+    mark.unlink()
 
 
 def _replace_directory(new: Path, path: Path) -> None:
@@ -139,14 +147,23 @@ def disk_errors(path: Path) -> Iterator[None]:
     """Turn a full or read-only disk into an ArtifactError that names `path`."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG):
+    except Exception as error:
+        if not _is_of_disk(error):
             raise
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ArtifactError(
-            f"Cannot write {path}: {error.strerror}.",
+            f"Cannot write {path}: {reason}.",
             hint="Free space or set run_dir to another disk, then run the same command: it goes on where it stopped.",
             hint_ja="空き容量を作るか run_dir を別のディスクにして、同じコマンドをもう一度実行すると続きから進みます。",
         ) from error
+
+
+def _is_of_disk(error: Exception) -> bool:
+    """Whether a disk is full or not writable. safetensors, tokenizers and NumPy tell the reason in words only."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in DISK_ERRORS
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) in DISK_ERRORS if found else "requested and" in str(error)
 
 
 @contextlib.contextmanager

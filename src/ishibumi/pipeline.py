@@ -25,6 +25,7 @@ from ishibumi.knowledge.items import Item, load_items
 from ishibumi.knowledge.leaks import remove_leaks
 from ishibumi.models.load import find_base, load_finished, load_model
 from ishibumi.report_stage import fill_report
+from ishibumi.settings import Arm
 from ishibumi.training.cpt import cpt_examples, cpt_mix
 from ishibumi.training.saved import save_merged
 from ishibumi.training.sft import sft_examples, sft_mix
@@ -51,6 +52,7 @@ class Watch(Protocol):
 
     def should_stop(self) -> bool:
         """Whether the user asked to stop."""
+        ...
 
 
 class Silent:
@@ -148,7 +150,8 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
         save_merged(directory / "model", model)
         return manifest
 
-    sections = [s.model_dump() for s in (settings.model, settings.documents, settings.replay, settings.chat, settings.cpt)]
+    parts = (settings.model, settings.documents, settings.replay, settings.chat, settings.cpt)
+    sections = [part.model_dump() for part in parts]
     inputs = [sections, settings.seed, _of(run, "knowledge"), _base_identity(run), *_existing(replay_paths)]
     return _stage(run, "cpt", watch, [*inputs, *_existing(_chat_paths(run))], work)
 
@@ -164,7 +167,9 @@ def tune_chat(run: Run, *, watch: Watch = SILENT) -> Artifact:
         if settings.sft.epochs > 0 and chats:
             manifest = run_stage(
                 model,
-                sft_examples(model, load_items(_path(run, "knowledge")), chats),
+                sft_examples(
+                    model, load_documents(_path(run, "corpus")), load_items(_path(run, "knowledge")), chats, settings
+                ),
                 sft_mix(settings),
                 settings.sft,
                 directory,
@@ -232,8 +237,8 @@ def check(run: Run) -> list[str]:
 
 def exam_sides(run: Run) -> list[Side]:
     """The base with its arms, and the finished model with its."""
-    untrained = tuple(a for a in run.settings.exam.arms if a in ("base", "retrieval"))
-    trained = tuple(a for a in run.settings.exam.arms if a not in untrained)
+    untrained: tuple[Arm, ...] = tuple(a for a in run.settings.exam.arms if a in ("base", "retrieval"))
+    trained: tuple[Arm, ...] = tuple(a for a in run.settings.exam.arms if a not in untrained)
     return [
         Side("before", lambda: load_model(run.settings.model, run.base_dir), untrained),
         Side("after", lambda: load_finished(run.settings.model, run.run_dir), trained),
@@ -242,7 +247,8 @@ def exam_sides(run: Run) -> list[Side]:
 
 def exam_questions(run: Run, documents: Sequence[Document]) -> list[Question]:
     """The exam's questions about these documents."""
-    return for_documents(read_questions([run.resolve(p) for p in run.settings.exam.questions]), {d.id for d in documents})[0]
+    questions = read_questions([run.resolve(p) for p in run.settings.exam.questions])
+    return for_documents(questions, {d.id for d in documents})[0]
 
 
 def _stage(

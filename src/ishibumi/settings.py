@@ -42,6 +42,7 @@ class KnowledgeSettings(Section):
     generator: Literal["rules", "none"] = Field(default="rules", description="rules needs no other model; none trains raw text")
     views_per_document: int = Field(default=8, ge=0, le=1000, description="texts made from each document besides itself")
     wordings_per_fact: int = Field(default=4, ge=0, le=100, description="questions asked about each fact that is found")
+    cite: bool = Field(default=True, description="answers begin with the title of their document: 【title】answer")
 
 
 class ReplaySettings(Section):
@@ -116,7 +117,7 @@ class ExamSettings(Section):
     general: list[str] = Field(default=[], description="files of general text for perplexity, never trained on")
     arms: list[Arm] = Field(default=["base", "engraved", "gold_passage", "retrieval"], description="who sits the exam")
     shots: int = Field(default=4, ge=0, le=8, description="worked examples shown to the untuned base, from other facts")
-    max_new_tokens: int = Field(default=32, ge=1, le=4096, description="longest reply")
+    max_new_tokens: int = Field(default=64, ge=1, le=4096, description="longest reply")
     batch_questions: int = Field(default=32, ge=1, le=4096, description="questions answered at once")
     retrieved_documents: int = Field(default=1, ge=1, le=20, description="documents shown to the retrieval arm")
 

@@ -17,6 +17,7 @@ from ishibumi.exam.grade import contains_answer, is_exact
 from ishibumi.exam.questions import Question
 from ishibumi.exam.retrieval import index_documents
 from ishibumi.exam.shots import SHOTS
+from ishibumi.knowledge.citation import split_citation, title_of
 from ishibumi.models.generate import Reply, generate_replies
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import Arm, ExamSettings
@@ -36,7 +37,10 @@ READING_PROMPT = {
 
 @dataclass(frozen=True)
 class Answer:
-    """One reply and its grades; `passage_cut` is whether the prompt could not hold the whole passage."""
+    """One reply and its grades; `passage_cut` is whether the prompt could not hold the whole passage.
+
+    `reply` is what was graded: the answer without the source in front of it, which is `cited`.
+    """
 
     question_id: str
     document_id: str
@@ -47,6 +51,8 @@ class Answer:
     contains: bool
     num_tokens: int
     passage_cut: bool
+    cited: str = ""
+    cites_right: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,11 +84,13 @@ def run_arm(
         stop_texts=("\n",) if has_shots else (),
         on_batch=on_batch,
     )
-    return [_graded(arm, *row) for row in zip(questions, prompts, replies, strict=True)]
+    titles = [title_of(documents[question.document_id]) for question in questions]
+    return [_graded(arm, *row) for row in zip(titles, questions, prompts, replies, strict=True)]
 
 
-def _graded(arm: Arm, question: Question, prompt: _Prompt, reply: Reply) -> Answer:
-    text = reply.text.strip()
+def _graded(arm: Arm, title: str, question: Question, prompt: _Prompt, reply: Reply) -> Answer:
+    source, text = split_citation(reply.text.strip())
+    text = text.strip()
     return Answer(
         question_id=question.id,
         document_id=question.document_id,
@@ -93,6 +101,8 @@ def _graded(arm: Arm, question: Question, prompt: _Prompt, reply: Reply) -> Answ
         contains=contains_answer(text, question),
         num_tokens=reply.num_tokens,
         passage_cut=prompt.passage_cut,
+        cited=source,
+        cites_right=bool(source) and source == title,
     )
 
 

@@ -41,7 +41,7 @@ def sit_exam(
 ) -> None:
     """Write answers_<arm>.jsonl and perplexity_<side>.json for every side into `directory`; what is there stays."""
     for side in sides:
-        arms = [a for a in side.arms if questions and not (directory / f"answers_{a}.jsonl").exists()]
+        arms: list[Arm] = [a for a in side.arms if questions and not (directory / f"answers_{a}.jsonl").exists()]
         wants_perplexity = bool(general) and not (directory / f"perplexity_{side.name}.json").exists()
         if not arms and not wants_perplexity:
             continue

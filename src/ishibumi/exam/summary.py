@@ -56,6 +56,7 @@ def _row(answers: Sequence[Answer]) -> dict[str, Any]:
         "stopped": sum(a.stopped for a in answers) / len(answers),
         "mean_reply_tokens": sum(a.num_tokens for a in answers) / len(answers),
         "num_passages_cut": sum(a.passage_cut for a in answers),
+        "cites_right": sum(a.cites_right for a in answers) / len(answers),
     }
 
 

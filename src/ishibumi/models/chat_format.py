@@ -27,10 +27,10 @@ _PLAIN_TEMPLATE = (
 
 @dataclass(frozen=True)
 class ChatFormat:
-    """How a conversation is written for one tokenizer; make it with `chat_format`."""
+    """How a conversation is written for one tokenizer; make it with `chat_format`. `end_id` ends a learned reply."""
 
     tokenizer: Any
-    template: str
+    end_id: int
     stop_ids: frozenset[int]
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
@@ -60,16 +60,7 @@ class ChatFormat:
         """Ids of a reply as they follow the prompt, and the token that ends it."""
         whole = self._ids(self._render(before) + reply)
         follows = whole[len(prompt) :] if whole[: len(prompt)] == prompt else self._ids(reply)
-        return [*follows, self._end_id()]
-
-    def _end_id(self) -> int:
-        """The stop token that this template writes after a reply."""
-        end = self.tokenizer.convert_tokens_to_ids(self.tokenizer.eos_token)
-        if end in self.stop_ids and self.template == "plain":
-            return int(end)
-        probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-        tail = [i for i in self._ids(self._render(probe)) if i in self.stop_ids]
-        return int(tail[-1]) if tail else int(end)
+        return [*follows, self.end_id]
 
     def _render(self, messages: Sequence[Message]) -> str:
         ends_open = messages[-1]["role"] != "assistant"
@@ -99,8 +90,17 @@ def chat_format(tokenizer: Any, template: str, extra_stop_ids: Sequence[int] = (
         plain = _PLAIN_TEMPLATE.format(user=user, assistant=assistant)
         tokenizer.chat_template = plain if tokenizer.bos_token else plain.replace("{{ bos_token }}", "")
         _check_writes(tokenizer, user + assistant)
-    stops = frozenset([int(tokenizer.eos_token_id), *map(int, extra_stop_ids)])
-    return ChatFormat(tokenizer, "own" if own else "plain", stops)
+    end_id = _end_of_reply(tokenizer)
+    return ChatFormat(tokenizer, end_id, frozenset([end_id, int(tokenizer.eos_token_id), *map(int, extra_stop_ids)]))
+
+
+def _end_of_reply(tokenizer: Any) -> int:
+    """The special token that the template writes after a reply, such as <|im_end|>; else the end-of-text token."""
+    probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "REPLY"}]
+    _, _, tail = str(tokenizer.apply_chat_template(probe, tokenize=False)).rpartition("REPLY")
+    special = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    ids = tokenizer(tail, add_special_tokens=False)["input_ids"]
+    return int(next((i for i in ids if i in special), tokenizer.eos_token_id))
 
 
 def _check_writes(tokenizer: Any, headings: str) -> None:

@@ -5,6 +5,7 @@ Axes: B prompts in a batch, T tokens, V vocabulary.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers import DynamicCache
@@ -54,7 +55,7 @@ def _decode_batch(
     """New token ids of each prompt. Finished prompts leave the batch, so that the rest goes faster."""
     ids_BT, mask_BT = _left_padded(prompts, model.device)
     positions_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.network.config)
+    cache = _new_cache(model)
     new_ids: list[list[int]] = [[] for _ in prompts]
     alive = list(range(len(prompts)))
     for _ in range(max_new_tokens):
@@ -81,6 +82,11 @@ def _decode_batch(
         mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(alive), 1)], dim=1)
         positions_BT = positions_BT[:, -1:] + 1
     return new_ids
+
+
+def _new_cache(model: LoadedModel) -> DynamicCache:
+    config: Any = model.network.config
+    return DynamicCache(config=config)
 
 
 def _left_padded(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -117,7 +123,7 @@ def stream_reply(model: LoadedModel, prompt_ids: Sequence[int], *, max_new_token
 
 @torch.inference_mode()
 def _stream_ids(model: LoadedModel, prompt_ids: Sequence[int], max_new_tokens: int) -> Iterator[int]:
-    cache = DynamicCache(config=model.network.config)
+    cache = _new_cache(model)
     ids_BT = torch.tensor([list(prompt_ids)], device=model.device)
     for _ in range(max_new_tokens):
         logits_BTV = model.network(input_ids=ids_BT, past_key_values=cache, use_cache=True, logits_to_keep=1).logits

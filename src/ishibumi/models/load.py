@@ -11,12 +11,13 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from transformers.utils import logging as transformers_logging
 
@@ -44,7 +45,7 @@ class LoadedModel:
 def load_model(settings: ModelSettings, base_dir: Path, weights: Path | None = None) -> LoadedModel:
     """The base model of the settings, or the merged model in directory `weights` with the same format.
 
-    Raises ModelError where the name leads nowhere, weights are pickled, or the tokenizer cannot end a reply.
+    Raises ModelError where the name leads nowhere, weights are pickled or missing, or the tokenizer cannot end a reply.
     """
     directory = weights or find_base(settings.base, base_dir)
     _refuse_pickles(directory)
@@ -52,11 +53,18 @@ def load_model(settings: ModelSettings, base_dir: Path, weights: Path | None = N
     with _quiet_transformers():
         try:
             tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-            network = AutoModelForCausalLM.from_pretrained(
-                directory, dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True
+            found: Any = AutoModelForCausalLM.from_pretrained(
+                directory,
+                dtype=dtype,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
             )
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise ModelError(f"Cannot load {directory} as a text-generation model: {error}") from error
+    network, info = found
+    _refuse_missing(directory, info["missing_keys"])
     network = network.to(pick_device(settings.device)).eval()
     return LoadedModel(network, tokenizer, chat_format(tokenizer, settings.template, _stop_ids(directory)), settings.base)
 
@@ -87,8 +95,9 @@ def find_base(name: str, base_dir: Path) -> Path:
         return _converted(path)
     if path.suffix == ".gguf":
         raise ModelError(f"There is no model file {path}.", hint="Check model.base.", hint_ja="model.base を確認してください。")
-    if "/" not in name and importlib.util.find_spec(name.replace("-", "_")):
-        return _from_package(name.replace("-", "_"))
+    module_name = name.replace("-", "_")
+    if module_name.isidentifier() and importlib.util.find_spec(module_name):
+        return _from_package(module_name)
     if found := _in_hub_cache(name):
         return found
     raise ModelError(
@@ -164,6 +173,16 @@ def _refuse_pickles(directory: Path) -> None:
         hint="Use a safetensors or GGUF version of the model.",
         hint_ja="safetensors 版か GGUF 版のモデルを使ってください。",
     )
+
+
+def _refuse_missing(directory: Path, names: Collection[str]) -> None:
+    """Refuse a network of which some weights were in no file: they would be random."""
+    if names:
+        raise ModelError(
+            f"{directory} lacks {len(names)} weights of its model, such as {min(names)}.",
+            hint="Copy or fetch the model again; every file that *.index.json names must be there.",
+            hint_ja="モデルをもう一度コピーまたは取得してください。*.index.json にあるファイルがすべて必要です。",
+        )
 
 
 def _stop_ids(directory: Path) -> list[int]:

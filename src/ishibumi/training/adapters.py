@@ -57,19 +57,26 @@ class Trainable:
         return "lora" if isinstance(self.module, LoraLinear) else "full"
 
     @property
+    def weight(self) -> nn.Parameter:
+        """The original matrix: frozen beside a LoRA pair, or the one that trains."""
+        weight = self.module.base.weight if isinstance(self.module, LoraLinear) else self.module.weight
+        assert isinstance(weight, nn.Parameter)
+        return weight
+
+    @property
     def parameters(self) -> list[nn.Parameter]:
         """What the optimizer moves."""
         if isinstance(self.module, LoraLinear):
             return [self.module.lora_A, self.module.lora_B]
-        return [self.module.weight]
+        return [self.weight]
 
     @torch.no_grad()
     def moved(self) -> float:
         """‖change‖ / ‖original‖, Frobenius norms."""
         if isinstance(self.module, LoraLinear):
-            return float(self.module.delta().norm() / self.module.base.weight.float().norm())
+            return float(self.module.delta().norm() / self.weight.float().norm())
         assert self.start is not None
-        return float((self.module.weight.float() - self.start.float()).norm() / self.start.float().norm())
+        return float((self.weight.float() - self.start.float()).norm() / self.start.float().norm())
 
 
 def attach(network: nn.Module, settings: TrainSettings, seed: int) -> list[Trainable]:
@@ -80,13 +87,18 @@ def attach(network: nn.Module, settings: TrainSettings, seed: int) -> list[Train
     generator = torch.Generator().manual_seed(seed)
     trainables: list[Trainable] = []
     for target in settings.targets:
-        names = [n for n in modules if n == target or n.endswith("." + target)]
+        names = [n for n in modules if is_named(n, target)]
         if not names:
             raise _no_match(target, modules)
         for name in names:
-            if all(modules[name].weight is not p for t in trainables for p in t.parameters):  # tied: train it once
+            if not any(name == t.name or modules[name].weight is t.weight for t in trainables):  # tied: train it once
                 trainables.append(_make_trainable(network, name, modules[name], settings, generator))
     return trainables
+
+
+def is_named(name: str, target: str) -> bool:
+    """Whether a target means the module of this name: the whole name or its last parts, as PEFT reads them."""
+    return name == target or name.endswith("." + target)
 
 
 def leaf(name: str) -> str:

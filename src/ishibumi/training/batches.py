@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ishibumi.errors import UsageError
 from ishibumi.training.tokens import SOURCES, Source, TokenStore
 
 NUM_OPEN_ROWS = 64
@@ -26,12 +27,13 @@ class Batch:
 
     ids_RT: torch.Tensor
     segments_RT: torch.Tensor
+    branches_RT: torch.Tensor
     positions_RT: torch.Tensor
     weights_RT: torch.Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
-        tensors = (self.ids_RT, self.segments_RT, self.positions_RT, self.weights_RT)
+        tensors = (self.ids_RT, self.segments_RT, self.branches_RT, self.positions_RT, self.weights_RT)
         return Batch(*(tensor.to(device) for tensor in tensors))
 
 
@@ -90,7 +92,7 @@ class Plan:
     def _batch(self, rows: list[list[int]]) -> Batch:
         shape = (len(rows), self.row_tokens)
         ids = np.zeros(shape, dtype=np.int64)
-        segments, positions = np.zeros_like(ids), np.zeros_like(ids)
+        segments, branches, positions = np.zeros_like(ids), np.zeros_like(ids), np.zeros_like(ids)
         weights = np.zeros(shape, dtype=np.float32)
         for r, row in enumerate(rows):
             start = 0
@@ -98,10 +100,23 @@ class Plan:
                 example_ids, _ = self.store.example(index)
                 end = start + len(example_ids)
                 ids[r, start:end], weights[r, start:end] = example_ids, self._weights(index)
-                segments[r, start:end], positions[r, start:end] = segment, np.arange(end - start)
+                segments[r, start:end], branches[r, start:end] = segment, self.store.branches_of(index)
+                positions[r, start:end] = positions_of(self.store.branches_of(index))
                 start = end
             segments[r, start:], positions[r, start:] = len(row), np.arange(self.row_tokens - start)
-        return Batch(*map(torch.from_numpy, (ids, segments, positions, weights)))
+        return Batch(*map(torch.from_numpy, (ids, segments, branches, positions, weights)))
+
+
+def positions_of(branches: np.ndarray) -> np.ndarray:
+    """The place of each token in its own text: every branch goes on where the trunk ends.
+
+        branches   0 0 1 1 1 2 2
+        positions  0 1 2 3 4 2 3
+    """
+    starts = np.flatnonzero(np.diff(branches, prepend=-1))  # where trunk and branches begin
+    run = np.repeat(starts, np.diff(starts, append=len(branches)))
+    trunk = np.count_nonzero(branches == 0)
+    return np.arange(len(branches)) - run + np.where(branches > 0, trunk, 0)
 
 
 def make_plan(
@@ -118,13 +133,14 @@ def make_plan(
 ) -> Plan:
     """The plan of a stage: every example of the `own` sources once an epoch, `shares` of the tokens drawn from others.
 
-    A fractional last epoch takes the first part of its rows; `max_tokens` cuts the plan wherever it is.
+    A fractional last epoch takes the first part of its rows, one at least; `max_tokens` cuts the plan wherever it is.
+    Raises UsageError where the shares leave nothing for the own texts.
     """
     rows: list[list[int]] = []
     epoch_rows: list[int] = []
     for epoch in range(int(np.ceil(epochs))):
         packed = pack_rows(epoch_examples(store, own, shares, seed, epoch), store.lengths, row_tokens)
-        rows += packed[: round(len(packed) * min(1.0, epochs - epoch))]
+        rows += packed[: max(1, round(len(packed) * min(1.0, epochs - epoch)))]
         epoch_rows.append(len(rows))
     if max_tokens is not None:
         rows = rows[: max(1, max_tokens // row_tokens)]
@@ -141,7 +157,13 @@ def epoch_examples(
     """
     random = np.random.default_rng([seed, epoch])
     chosen = [np.concatenate([store.of_source(source) for source in own])]
-    drawn = {s: f for s, f in shares.items() if f > 0 and len(store.of_source(s))}
+    drawn: dict[Source, float] = {s: f for s, f in shares.items() if f > 0 and len(store.of_source(s))}
+    if sum(drawn.values()) >= 1:
+        raise UsageError(
+            f"The shares {drawn} leave no room for the stage's own texts.",
+            hint="Lower replay.share and chat.share, or sft.review_share: their sum must be below 1.",
+            hint_ja="replay.share と chat.share の和、または sft.review_share を 1 未満にしてください。",
+        )
     num_total = store.lengths[chosen[0]].sum() / (1 - sum(drawn.values()))
     for source, share in drawn.items():
         chosen.append(_draw(store, source, share * num_total, random))
@@ -152,14 +174,13 @@ def _draw(store: TokenStore, source: Source, num_tokens: float, random: np.rando
     """Examples of a source whose lengths come nearest to `num_tokens`; repeats only when all have been taken."""
     pool = store.of_source(source)
     taken: list[int] = []
-    left = num_tokens
+    lengths, left = store.lengths, num_tokens
     while left > 0:
         for index in random.permutation(pool):
-            length = store.lengths[index]
-            if left < length / 2:
+            if left < lengths[index] / 2:
                 return np.array(taken, dtype=np.int64)
             taken.append(int(index))
-            left -= length
+            left -= lengths[index]
     return np.array(taken, dtype=np.int64)
 
 

@@ -1,6 +1,8 @@
 """Compiled layers: when they pay, and how. A layer's small operations become a few kernels; products stay the library's."""
 
+import contextlib
 import shutil
+from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -17,8 +19,18 @@ def compiles(model: LoadedModel, plan: Plan) -> bool:
     return has_compiler and len(plan.rows) * plan.row_tokens >= MIN_TOKENS
 
 
-def compile_layers(network: nn.Module) -> None:
-    """Compile every decoder layer in place; the layers are alike, so the first ones are compiled for all."""
+@contextlib.contextmanager
+def compiled_layers(network: nn.Module) -> Iterator[None]:
+    """Every decoder layer compiled for as long as the block lasts; the layers are alike, so the first serves all.
+
+    Merging swaps modules, which a compiled layer would not notice: leave the block first.
+    """
     torch._dynamo.config.cache_size_limit = 64
-    for layer in network.base_model.layers:  # type: ignore[union-attr]
-        layer.compile(dynamic=False)
+    layers = list(network.base_model.layers)  # type: ignore[union-attr, arg-type]
+    for layer in layers:
+        layer.forward = torch.compile(layer.forward, dynamic=False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward

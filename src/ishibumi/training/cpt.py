@@ -7,6 +7,7 @@ import numpy as np
 from ishibumi.corpus.chat_data import Conversation
 from ishibumi.corpus.documents import Document
 from ishibumi.corpus.read import prefixed
+from ishibumi.knowledge.citation import cited, title_of
 from ishibumi.knowledge.items import Item
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import Settings
@@ -24,6 +25,7 @@ def cpt_examples(
 ) -> list[Example]:
     """All examples of the stage. Whether document i has its date in front is a pure function of (seed, i)."""
     share = settings.documents.prefix_share
+    titles = cited_titles(documents, settings)
     examples: list[Example] = []
     for i, document in enumerate(documents):
         with_prefix = np.random.default_rng([settings.seed, i]).random() < share
@@ -32,7 +34,7 @@ def cpt_examples(
         if item.kind == "view":
             examples.append(_text(model, item.text, item.document_id, "view"))
         else:
-            examples.append(question_example(model, item))
+            examples.append(question_example(model, item, titles.get(item.document_id)))
     examples += [_text(model, text, "", "replay") for text in replay]
     examples += [chat_example(model, chat) for chat in chats]
     return examples
@@ -44,9 +46,15 @@ def cpt_mix(settings: Settings) -> Mix:
     return Mix(own=("document", "view", "question"), shares=shares)
 
 
-def question_example(model: LoadedModel, item: Item) -> Example:
-    """A question in the chat format, of which the answer is learned."""
-    messages = [{"role": "user", "content": item.text}, {"role": "assistant", "content": item.answer}]
+def cited_titles(documents: Sequence[Document], settings: Settings) -> dict[str, str]:
+    """Document id → what answers call it; empty where answers cite nothing."""
+    return {d.id: title_of(d) for d in documents} if settings.knowledge.cite else {}
+
+
+def question_example(model: LoadedModel, item: Item, title: str | None) -> Example:
+    """A question in the chat format, of which the answer is learned, with its source where there is a title."""
+    answer = item.answer if title is None else cited(title, item.answer)
+    messages = [{"role": "user", "content": item.text}, {"role": "assistant", "content": answer}]
     return Example(*model.format.conversation_ids(messages), item.document_id, "question")
 
 

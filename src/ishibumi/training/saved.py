@@ -1,28 +1,36 @@
 """What a stage leaves behind: the adapter in PEFT's format, and at the end the merged model."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
-
-from ishibumi.artifacts import disk_errors
+from ishibumi.artifacts import disk_errors, write_json
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import TrainSettings
-from ishibumi.training.adapters import LoraLinear, Trainable, leaf
+from ishibumi.training.adapters import LoraLinear, Trainable, is_named
 
 
-def save_adapter(directory: Path, trainables: Sequence[Trainable], settings: TrainSettings, base: str) -> None:
-    """Write adapter_model.safetensors and adapter_config.json as PEFT reads them (modules_to_save: the full ones)."""
+def save_adapter(
+    directory: Path, network: nn.Module, trainables: Sequence[Trainable], settings: TrainSettings, base: str
+) -> None:
+    """Write adapter_model.safetensors and adapter_config.json as PEFT reads them (modules_to_save: the full ones).
+
+    A matrix under two names, as tied embeddings are, is written under both: PEFT 0.21 looks for both.
+    """
     tensors: dict[str, torch.Tensor] = {}
+    full: list[str] = []
     for t in trainables:
         if isinstance(t.module, LoraLinear):
-            tensors[f"base_model.model.{t.name}.lora_A.weight"] = t.module.lora_A.detach()
-            tensors[f"base_model.model.{t.name}.lora_B.weight"] = t.module.lora_B.detach()
+            tensors[f"{t.name}.lora_A.weight"] = t.module.lora_A.detach()
+            tensors[f"{t.name}.lora_B.weight"] = t.module.lora_B.detach()
         else:
-            tensors[f"base_model.model.{t.name}.weight"] = t.module.weight.detach()
+            names = [n for n, m in network.named_modules() if getattr(m, "weight", None) is t.weight]
+            tensors |= {f"{name}.weight": t.weight.detach().clone() for name in names}
+            full += names
+    lora = [t.name for t in trainables if t.kind == "lora"]
     config = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -31,15 +39,16 @@ def save_adapter(directory: Path, trainables: Sequence[Trainable], settings: Tra
         "lora_alpha": settings.alpha,
         "lora_dropout": 0.0,
         "bias": "none",
-        "target_modules": sorted({leaf(t.name) for t in trainables if t.kind == "lora"}),
-        "modules_to_save": sorted({leaf(t.name) for t in trainables if t.kind == "full"}) or None,
-        "ensure_weight_tying": True,
+        "target_modules": [target for target in settings.targets if any(is_named(name, target) for name in lora)],
+        "modules_to_save": full or None,
+        "ensure_weight_tying": len(full) > sum(t.kind == "full" for t in trainables),
         "inference_mode": True,
     }
     with disk_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, directory / "adapter_model.safetensors")
-        (directory / "adapter_config.json").write_text(json.dumps(config, indent=1) + "\n")
+        on_cpu = {f"base_model.model.{name}": tensor.contiguous().cpu() for name, tensor in tensors.items()}
+        save_file(on_cpu, directory / "adapter_model.safetensors")
+        write_json(directory / "adapter_config.json", config)
 
 
 def save_merged(directory: Path, model: LoadedModel) -> None:

@@ -3,17 +3,26 @@
 from collections.abc import Sequence
 
 from ishibumi.corpus.chat_data import Conversation
+from ishibumi.corpus.documents import Document
 from ishibumi.knowledge.items import Item
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import Settings
-from ishibumi.training.cpt import chat_example, question_example
+from ishibumi.training.cpt import chat_example, cited_titles, question_example
 from ishibumi.training.stage import Mix
 from ishibumi.training.tokens import Example
 
 
-def sft_examples(model: LoadedModel, items: Sequence[Item], chats: Sequence[Conversation]) -> list[Example]:
+def sft_examples(
+    model: LoadedModel,
+    documents: Sequence[Document],
+    items: Sequence[Item],
+    chats: Sequence[Conversation],
+    settings: Settings,
+) -> list[Example]:
     """All conversations, and every generated question to draw from."""
-    questions = [question_example(model, item) for item in items if item.kind == "question"]
+    titles = cited_titles(documents, settings)
+    asked = [item for item in items if item.kind == "question"]
+    questions = [question_example(model, item, titles.get(item.document_id)) for item in asked]
     return [*(chat_example(model, chat) for chat in chats), *questions]
 
 

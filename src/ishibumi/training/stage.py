@@ -3,6 +3,7 @@
 model + examples → tokens on disk → plan → train → proof → adapter → merged into the model
 """
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,12 +18,13 @@ from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import attach, merge, prove_trained
 from ishibumi.training.attention import hidden_states
 from ishibumi.training.batches import Plan, make_plan
-from ishibumi.training.compiled import compile_layers, compiles
+from ishibumi.training.compiled import compiled_layers, compiles
 from ishibumi.training.checkpoint import NAME as CHECKPOINT
 from ishibumi.training.saved import save_adapter
-from ishibumi.training.tokens import SOURCES, Example, Source, fit_rows, open_tokens, write_tokens
+from ishibumi.training.tokens import SOURCES, Example, Source, fit_rows, open_tokens, share_beginnings, write_tokens
 from ishibumi.training.trainer import OnStep, train
 
+SHARE_OF_ROW = 2  # questions that begin alike fill at most half a row, so that a step mixes documents
 MERGE_TOLERANCE = 0.05  # of the hidden states' size: bf16 keeps 8 bits, and merging rounds every weight (0.01 to 0.03)
 
 
@@ -50,6 +52,9 @@ def run_stage(
     Files: tokens, adapter/, history.jsonl (a row a step), proof.json (what trained and how far it moved).
     """
     fitting, num_long = fit_rows(examples, settings.row_tokens)
+    questions = [e for e in fitting if e.source == "question"]
+    shared = share_beginnings(questions, settings.row_tokens // SHARE_OF_ROW)
+    fitting = [e for e in fitting if e.source != "question"] + shared
     if not any(e.source in mix.own for e in fitting):
         raise TrainingError(
             f"Nothing to train on: {num_long} of {len(examples)} texts are longer than row_tokens = {settings.row_tokens}.",
@@ -69,12 +74,10 @@ def run_stage(
         answer_weight=settings.answer_weight,
     )
     trainables = attach(model.network, settings, seed)
-    if compiles(model, plan):
-        compile_layers(model.network)
-    history = train(model.network, trainables, plan, settings, directory, on_step=on_step, should_stop=should_stop)
-    torch.compiler.set_stance("force_eager")  # what follows runs once
+    with compiled_layers(model.network) if compiles(model, plan) else contextlib.nullcontext():
+        history = train(model.network, trainables, plan, settings, directory, on_step=on_step, should_stop=should_stop)
     proof = prove_trained(model.network, trainables)
-    save_adapter(directory / "adapter", trainables, settings, model.name)
+    save_adapter(directory / "adapter", model.network, trainables, settings, model.name)
     difference = merge_difference(model, plan, lambda: merge(model.network, trainables))
     write_jsonl(directory / "history.jsonl", (asdict(record) for record in history))
     write_json(directory / "proof.json", proof)

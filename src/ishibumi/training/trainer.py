@@ -60,7 +60,7 @@ def train(
         optimizer.load_state(state["optimizer"])
         history = [StepRecord(**row) for row in state["history"]]
     _check_head(network, plan)
-    network.train()
+    network.eval()  # no dropout: training and resuming draw no random numbers
     saved_at, save_cost = time.monotonic(), 0.0
     for step in range(len(history), plan.num_steps):
         started = time.monotonic()
@@ -103,7 +103,6 @@ def train(
                 hint="The same command goes on from here.",
                 hint_ja="同じコマンドを実行すると、ここから続けます。",
             )
-    network.eval()
     return history
 
 

@@ -1,0 +1,160 @@
+"""What trains is what was asked for, nothing else, and merging and PEFT give the model that was trained."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from peft import PeftModel
+from torch import nn
+
+from ishibumi.errors import TrainingError, UsageError
+from ishibumi.models.load import LoadedModel
+from ishibumi.training.adapters import LoraLinear, Trainable, attach, merge, prove_trained
+from ishibumi.training.saved import save_adapter
+from ishibumi.training.stage import Mix, run_stage
+from ishibumi.training.trainer import train
+
+TEXTS = ["Spain beat Argentina 1-0.", "The final was in July.", "Kane scored twice."]
+IDS = torch.tensor([[256, 83, 112, 97, 105, 110]])
+BOTH = [*tiny.LINEAR, "embed_tokens", "lm_head"]
+
+
+def trained(model: LoadedModel, directory: Path, **settings: Any) -> list[Trainable]:
+    """The trainables after a few steps."""
+    chosen = tiny.settings(**settings)
+    plan = tiny.plan_of([tiny.example(t) for t in TEXTS], directory, chosen)
+    trainables = attach(model.network, chosen, 1)
+    train(model.network, trainables, plan, chosen, directory)
+    return trainables
+
+
+def logits(network: nn.Module) -> torch.Tensor:
+    with torch.no_grad():
+        return network(input_ids=IDS, use_cache=False).logits
+
+
+def test_a_target_that_matches_nothing_is_refused_with_what_there_is(model_dir: Callable[[str], Path]) -> None:
+    network = tiny.load(model_dir("qwen3")).network
+    with pytest.raises(UsageError) as caught:
+        attach(network, tiny.settings(targets=["q_porj"]), 1)
+    assert caught.value.message == (
+        'No module matches the target "q_porj". Modules that can train: down_proj, embed_tokens, gate_proj, k_proj, '
+        "lm_head, o_proj, q_proj, up_proj, v_proj."
+    )
+    assert caught.value.hint and caught.value.hint_ja
+
+
+def test_targets_name_all_layers_or_one_and_twice_is_once(model_dir: Callable[[str], Path]) -> None:
+    network = tiny.load(model_dir("llama")).network
+    one = "model.layers.1.self_attn.q_proj"
+    names = [t.name for t in attach(network, tiny.settings(targets=[one, "q_proj", "q_proj", "self_attn.q_proj"]), 1)]
+    assert names == [one, "model.layers.0.self_attn.q_proj"]
+    assert sum(isinstance(m, LoraLinear) for m in network.modules()) == 2
+
+
+@pytest.mark.parametrize("kind", tiny.KINDS)
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_every_target_moves_and_nothing_else_does(
+    kind: str, method: str, model_dir: Callable[[str], Path], tmp_path: Path
+) -> None:
+    model = tiny.load(model_dir(kind))
+    before = {name: p.detach().clone() for name, p in model.network.named_parameters()}
+    targets = ["q_proj", "down_proj", "embed_tokens"]
+    trainables = trained(model, tmp_path, method=method, targets=targets)
+    rows = prove_trained(model.network, trainables)
+    assert len(rows) == 2 * 2 + 1
+    assert all(float(str(row["moved"])) > 0 for row in rows)
+    kinds = {str(row["name"]).split(".")[-1]: row["kind"] for row in rows}
+    assert kinds == {"q_proj": method, "down_proj": method, "embed_tokens": "full"}
+    merge(model.network, trainables)
+    moved = {name for name, p in model.network.named_parameters() if not torch.equal(p, before[name])}
+    assert moved == {name for name in before if name.split(".")[-2] in targets and name.endswith(".weight")}
+    assert not any(p.requires_grad for p in model.network.parameters())
+
+
+def test_a_matrix_that_did_not_move_is_an_error(model_dir: Callable[[str], Path]) -> None:
+    network = tiny.load(model_dir("llama")).network
+    trainables = attach(network, tiny.settings(targets=["o_proj"]), 1)
+    with pytest.raises(TrainingError, match=r"model\.layers\.0\.self_attn\.o_proj was to train .* did not move"):
+        prove_trained(network, trainables)
+
+
+def test_a_parameter_that_trains_unasked_is_an_error(model_dir: Callable[[str], Path], tmp_path: Path) -> None:
+    model = tiny.load(model_dir("llama"))
+    trainables = trained(model, tmp_path, targets=["o_proj"])
+    model.network.model.norm.weight.requires_grad_(True)  # type: ignore[union-attr, operator]
+    with pytest.raises(TrainingError, match=r"without being asked to: model\.norm\.weight"):
+        prove_trained(model.network, trainables)
+
+
+@pytest.mark.parametrize(("kind", "num_embeddings"), [("llama", 2), ("gemma3", 1), ("qwen2", 1)])
+def test_embeddings_train_at_their_own_rate_stay_tied_and_merge_to_the_same_logits(
+    kind: str, num_embeddings: int, model_dir: Callable[[str], Path], tmp_path: Path
+) -> None:
+    model = tiny.load(model_dir(kind))
+    untrained = logits(model.network)
+    trainables = trained(model, tmp_path, targets=BOTH)
+    rates = [t.learning_rate for t in trainables if t.kind == "full"]
+    assert rates == [1e-3] * num_embeddings
+    network: Any = model.network
+    is_tied = network.get_input_embeddings().weight is network.get_output_embeddings().weight
+    assert is_tied == tiny.TIED[kind]
+    before = logits(network)
+    assert not torch.allclose(before, untrained, atol=0.1)
+    merge(network, trainables)
+    assert not any(isinstance(m, LoraLinear) for m in network.modules())
+    torch.testing.assert_close(logits(network), before, rtol=1e-5, atol=1e-5)
+
+
+def test_the_rate_of_the_embeddings_alone_moves_them(model_dir: Callable[[str], Path], tmp_path: Path) -> None:
+    slow, fast = (
+        {t.name: t.moved() for t in trained(tiny.load(model_dir("llama")), tmp_path / str(rate), targets=BOTH,
+                                            embedding_learning_rate=rate, epochs=1)}
+        for rate in (1e-5, 1e-3)
+    )  # fmt: skip
+    for name in ("model.embed_tokens", "lm_head"):
+        assert fast[name] > 50 * slow[name]
+
+
+@pytest.mark.parametrize(
+    ("kind", "targets"),
+    [
+        ("llama", tiny.LINEAR),
+        ("gemma3", tiny.LINEAR),
+        ("qwen3", ["model.layers.1.self_attn.q_proj", "mlp.up_proj"]),
+        ("llama", BOTH),
+        ("gemma3", BOTH),
+        ("qwen2", ["q_proj", "lm_head"]),
+        ("qwen2", ["q_proj", "embed_tokens"]),
+    ],
+)
+def test_peft_loads_the_adapter_and_gives_the_same_logits(
+    kind: str, targets: list[str], model_dir: Callable[[str], Path], tmp_path: Path
+) -> None:
+    model = tiny.load(model_dir(kind))
+    trainables = trained(model, tmp_path, targets=targets)
+    save_adapter(tmp_path / "adapter", model.network, trainables, tiny.settings(targets=targets), str(model_dir(kind)))
+    theirs = PeftModel.from_pretrained(tiny.load(model_dir(kind)).network, tmp_path / "adapter").eval()  # type: ignore[arg-type]
+    torch.testing.assert_close(logits(theirs), logits(model.network), rtol=1e-5, atol=1e-5)
+    config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"]) == (4, 8)
+
+
+def test_a_stage_compares_the_merged_model_with_the_trained_one(
+    model_dir: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stage(directory: Path) -> dict[str, Any]:
+        directory.mkdir()
+        return run_stage(
+            tiny.load(model_dir("gemma3")), [tiny.example(t) for t in TEXTS], Mix(("document",), {}), tiny.settings(),
+            directory, seed=1, on_step=lambda record: None, should_stop=lambda: False,
+        )  # fmt: skip
+
+    assert stage(tmp_path / "right")["merge_difference"] < 1e-5
+    monkeypatch.setattr(LoraLinear, "delta", lambda self: 0.5 * self.lora_B @ self.lora_A)  # half of what was trained
+    with pytest.raises(TrainingError, match="The merged model differs from the trained one by "):
+        stage(tmp_path / "wrong")

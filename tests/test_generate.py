@@ -1,0 +1,93 @@
+"""Replies: a batch says what each prompt alone would get, and a stream says the same as a batch."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+
+from ishibumi.models.chat_format import ChatFormat
+from ishibumi.models.generate import generate_replies, stream_reply
+from ishibumi.models.load import LoadedModel
+
+PROMPTS = ["Who scored the first goal of the final?", "a", "東京の天気は", "Spain", "Where was it played?"]
+
+
+def prompts(model: LoadedModel) -> list[list[int]]:
+    return [[256, *model.tokenizer(text, add_special_tokens=False)["input_ids"]] for text in PROMPTS]
+
+
+def theirs(model: LoadedModel, ids: list[int], num_new: int, stop_ids: list[int]) -> list[int]:
+    """What transformers generates for one prompt."""
+    network: Any = model.network
+    out = network.generate(
+        torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long), do_sample=False,
+        max_new_tokens=num_new, eos_token_id=stop_ids, pad_token_id=0,
+    )  # fmt: skip
+    return out[0, len(ids) :].tolist()
+
+
+def stopping_at(model: LoadedModel, *stop_ids: int) -> LoadedModel:
+    form = ChatFormat(model.tokenizer, model.format.end_id, frozenset(stop_ids))
+    return LoadedModel(model.network, model.tokenizer, form, model.name)
+
+
+@pytest.mark.parametrize("kind", tiny.KINDS)
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def test_a_batch_says_what_each_prompt_alone_gets(kind: str, batch_size: int, model_dir: Callable[[str], Path]) -> None:
+    model = tiny.load(model_dir(kind))
+    free = [theirs(model, ids, 12, [257]) for ids in prompts(model)]
+    # A token that some replies come to makes them leave the batch early.
+    stop = free[0][4]
+    model = stopping_at(model, 257, stop)
+    wanted = [theirs(model, ids, 12, [257, stop]) for ids in prompts(model)]
+    assert len({len(ids) for ids in wanted}) > 1
+    replies = generate_replies(model, prompts(model), max_new_tokens=12, batch_size=batch_size)
+    assert [r.num_tokens for r in replies] == [len(ids) for ids in wanted]
+    assert [r.stopped for r in replies] == [ids[-1] in (257, stop) for ids in wanted]
+    said = [ids[:-1] if ids[-1] in (257, stop) else ids for ids in wanted]
+    texts = [model.tokenizer.decode(ids, skip_special_tokens=True) for ids in said]
+    assert [r.text for r in replies] == texts
+
+
+@pytest.mark.parametrize("kind", tiny.KINDS)
+def test_a_stream_says_what_a_batch_says(kind: str, model_dir: Callable[[str], Path]) -> None:
+    model = tiny.load(model_dir(kind))
+    whole = generate_replies(model, prompts(model), max_new_tokens=40, batch_size=8)
+    for ids, reply in zip(prompts(model), whole, strict=True):
+        streamed = "".join(stream_reply(model, ids, max_new_tokens=40))
+        assert reply.text.startswith(streamed)
+        assert set(reply.text[len(streamed) :]) <= {"\ufffd"}  # only a character that never became whole is missing
+
+
+def test_a_reply_ends_before_the_first_stop_text(model_dir: Callable[[str], Path]) -> None:
+    model = tiny.load(model_dir("llama"))
+    (free,) = generate_replies(model, prompts(model)[:1], max_new_tokens=20, batch_size=1)
+    stop = free.text[5:7]
+    (cut,) = generate_replies(model, prompts(model)[:1], max_new_tokens=20, batch_size=1, stop_texts=("no such", stop))
+    assert cut.text == free.text[: free.text.index(stop)]
+    assert (cut.stopped, free.stopped) == (True, False)
+    assert cut.num_tokens < free.num_tokens == 20
+
+
+def test_progress_counts_prompts_and_the_order_is_kept(model_dir: Callable[[str], Path]) -> None:
+    model = tiny.load(model_dir("qwen3"))
+    seen: list[tuple[int, int]] = []
+    replies = generate_replies(
+        model, prompts(model), max_new_tokens=3, batch_size=2, on_batch=lambda done, total: seen.append((done, total))
+    )
+    assert seen == [(2, 5), (4, 5), (5, 5)]
+    alone = [generate_replies(model, [ids], max_new_tokens=3, batch_size=1)[0] for ids in prompts(model)]
+    assert replies == alone
+    assert generate_replies(model, [], max_new_tokens=3, batch_size=2) == []
+
+
+def test_characters_of_several_tokens_are_streamed_whole(
+    model_dir: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny.load(model_dir("llama"))
+    ids = list(model.tokenizer("a東京", add_special_tokens=False)["input_ids"])
+    monkeypatch.setattr("ishibumi.models.generate._stream_ids", lambda *_: iter(ids))
+    assert [piece for piece in stream_reply(model, [1], max_new_tokens=9) if piece] == ["a", "東", "京"]

@@ -1,0 +1,76 @@
+"""The loss without logits equals PyTorch's cross-entropy on all logits, in value and gradient."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ishibumi.training import loss as loss_module
+from ishibumi.training.loss import cross_entropy_sum
+
+NUM_TOKENS, HIDDEN, VOCABULARY = 23, 16, 101
+
+
+def inputs(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Hidden states, head, targets (both ends of the vocabulary among them) and weights."""
+    generator = torch.Generator().manual_seed(3)
+    hidden = torch.randn(NUM_TOKENS, HIDDEN, generator=generator).to(dtype).requires_grad_(True)
+    head = torch.randn(VOCABULARY, HIDDEN, generator=generator).to(dtype).requires_grad_(True)
+    targets = torch.randint(VOCABULARY, (NUM_TOKENS,), generator=generator)
+    targets[:3] = torch.tensor([0, VOCABULARY - 1, 0])
+    weights = torch.rand(NUM_TOKENS, generator=generator) * 4
+    return hidden, head, targets, weights
+
+
+def reference(
+    hidden: torch.Tensor, head: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    hidden, head = hidden.detach().float().requires_grad_(True), head.detach().float().requires_grad_(True)
+    value = (F.cross_entropy(hidden @ head.T, targets, reduction="none") * weights).sum()
+    (value / 7).backward()
+    assert hidden.grad is not None and head.grad is not None
+    return value.detach(), hidden.grad, head.grad
+
+
+@pytest.mark.parametrize(("tile", "at_once"), [(2048, 1024), (101, 23), (16, 5), (7, 1)])
+def test_value_and_gradients_are_those_of_cross_entropy_in_fp32(
+    tile: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loss_module, "CPU_TILE", tile)
+    monkeypatch.setattr(loss_module, "MAX_TOKENS_AT_ONCE", at_once)
+    hidden, head, targets, weights = inputs(torch.float32)
+    wanted = reference(hidden, head, targets, weights)
+    value = cross_entropy_sum(hidden, head, targets, weights)
+    (value / 7).backward()
+    assert value.dtype == torch.float32
+    assert hidden.grad is not None and head.grad is not None
+    for got, expected in zip((value.detach(), hidden.grad, head.grad), wanted, strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_frozen_head_gets_no_gradient() -> None:
+    hidden, head, targets, weights = inputs(torch.float32)
+    cross_entropy_sum(hidden, head.detach(), targets, weights).backward()
+    _, wanted, _ = reference(hidden, head, targets, weights)
+    assert hidden.grad is not None
+    torch.testing.assert_close(hidden.grad / 7, wanted, rtol=1e-5, atol=1e-5)
+    assert head.grad is None
+
+
+def test_bf16_is_close_and_keeps_its_formats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loss_module, "CPU_TILE", 16)
+    hidden, head, targets, weights = inputs(torch.bfloat16)
+    wanted = reference(hidden, head, targets, weights)
+    value = cross_entropy_sum(hidden, head, targets, weights)
+    (value / 7).backward()
+    assert hidden.grad is not None and head.grad is not None
+    assert (value.dtype, hidden.grad.dtype, head.grad.dtype) == (torch.float32, torch.bfloat16, torch.bfloat16)
+    for got, expected in zip((value.detach(), hidden.grad.float(), head.grad.float()), wanted, strict=True):
+        assert float((got - expected).norm() / expected.norm()) < 0.01
+
+
+def test_logits_far_apart_stay_finite() -> None:
+    hidden, head = torch.tensor([[100.0]], requires_grad=True), torch.tensor([[100.0], [-100.0]], requires_grad=True)
+    value = cross_entropy_sum(hidden, head, torch.tensor([1]), torch.ones(1))
+    value.backward()
+    assert float(value) == 20_000
+    assert hidden.grad is not None and hidden.grad.tolist() == [[200.0]]
