@@ -1,6 +1,6 @@
 """Train and examine variants of a run's settings, one after another on one device. Settings + variants → a table.
 
-python experiments/variants.py SETTINGS.toml KNOWLEDGE_DIR OUT.jsonl 'cpt.learning_rate=1e-3' 'cpt.rank=128 cpt.epochs=6' …
+python experiments/variants.py SETTINGS.toml KNOWLEDGE_DIR OUT.jsonl 'cpt.rank=32' 'cpt.rank=128 cpt.epochs=6' …
 
 Each argument after OUT is a variant: settings that differ, separated by spaces («base» for none). KNOWLEDGE_DIR has
 documents.jsonl and items.jsonl as the stages corpus and knowledge wrote them; a variant may name other items with
@@ -64,8 +64,16 @@ def measure(run: Run, items: list[Item], knowledge_dir: Path, base_ppl: dict[str
             path = Path(directory) / str(number)
             path.mkdir()
             manifests.append(
-                run_stage(model, examples, mix, stage, path, seed=settings.seed + number,
-                          on_step=lambda record: None, should_stop=lambda: False)
+                run_stage(
+                    model,
+                    examples,
+                    mix,
+                    stage,
+                    path,
+                    seed=settings.seed + number,
+                    on_step=lambda record: None,
+                    should_stop=lambda: False,
+                )
             )
     seconds = time.monotonic() - started
     by_id = {d.id: d for d in documents}

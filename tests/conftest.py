@@ -1,9 +1,14 @@
 """What several test files share: tiny models on disk, made once a process."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+# One thread a process, set before torch is imported: tests run side by side, and tiny products gain nothing from more.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import tiny
 
 

@@ -276,6 +276,7 @@ def test_the_summary_splits_by_language_kind_and_asked() -> None:
         "stopped": 1.0,
         "mean_reply_tokens": 4.0,
         "num_passages_cut": 0,
+        "cites_right": 0.0,
     }
     shares = {
         split: {group: of["contains"]["mean"] for group, of in summary["engraved"][split].items()}

@@ -72,7 +72,12 @@ def with_exam_wording(texts: Iterable[str], exam: Iterable[str]) -> list[str]:
     """The texts that have eight tokens of an exam question in a row, or a whole question."""
     wanted = list(exam)
     sets, whole = exam_sets(wanted), [letters(question) for question in wanted]
-    return [text for text in texts if shares_ngram(sets, text) or any(w in letters(text) for w in whole)]
+    found: list[str] = []
+    for text in texts:
+        bare = letters(text)
+        if shares_ngram(sets, text) or any(question in bare for question in whole):
+            found.append(text)
+    return found
 
 
 def exam_wording() -> list[str]:

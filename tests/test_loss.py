@@ -72,5 +72,5 @@ def test_logits_far_apart_stay_finite() -> None:
     hidden, head = torch.tensor([[100.0]], requires_grad=True), torch.tensor([[100.0], [-100.0]], requires_grad=True)
     value = cross_entropy_sum(hidden, head, torch.tensor([1]), torch.ones(1))
     value.backward()
-    assert float(value) == 20_000
+    assert value.item() == 20_000
     assert hidden.grad is not None and hidden.grad.tolist() == [[200.0]]

@@ -16,9 +16,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ishibumi import artifacts
+from ishibumi import artifacts, config
 from ishibumi.cli import app
+from ishibumi.corpus.read import load_documents
 from ishibumi.exam.questions import read_questions
+from ishibumi.knowledge.generator import items_of, make_items
+from ishibumi.knowledge.items import load_items
 
 STAGES = ["corpus", "knowledge", "cpt", "sft", "exam", "report"]
 NEWS = [
@@ -145,6 +148,7 @@ def test_a_run_leaves_every_stage_and_a_report_with_the_questions(finished: Path
     manifests = {stage: artifacts.load(run_dir / stage).manifest for stage in STAGES}
     assert manifests["corpus"]["documents"] == 3
     assert manifests["knowledge"]["view"] == 6 and manifests["knowledge"]["question"] > 3
+    assert all(count > 0 for count in manifests["knowledge"]["refused"].values())
     assert manifests["cpt"]["texts"] | {"view": 0, "question": 0} == {
         "document": 3, "view": 0, "question": 0, "replay": 2, "chat": 4,
     }  # fmt: skip
@@ -162,6 +166,19 @@ def test_a_run_leaves_every_stage_and_a_report_with_the_questions(finished: Path
     summary = artifacts.read_json(run_dir / "report" / "summary.json")
     assert set(summary["arms"]) == {"base", "engraved", "gold_passage", "retrieval"}
     assert set(summary["perplexity_ratio"]) == {"ja", "en"}
+
+
+def test_every_item_is_kept_refused_or_left_out_and_counted(finished: Path) -> None:
+    run = config.load(finished)
+    documents = load_documents(run.run_dir / "corpus")
+    chosen = {"views_per_document": 2, "wordings_per_fact": 1, "seed": 1}
+    manifest = artifacts.load(run.run_dir / "knowledge").manifest
+    per_document = [items_of(document, **chosen) for document in documents]
+    num_made = sum(len(items) + counts.total() for items, counts in per_document)
+    num_told = sum(manifest["refused"].values()) + manifest["left_out_as_exam_wording"]
+    kept = load_items(run.run_dir / "knowledge")
+    assert len(kept) == manifest["view"] + manifest["question"] == num_made - num_told
+    assert set(kept) <= set(make_items(documents, **chosen))
 
 
 def test_a_second_run_makes_nothing(project: Path, finished: Path) -> None:

@@ -196,6 +196,19 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_move(
     assert len(seen) == 2
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_module_that_no_gradient_reaches_is_told_at_the_first_step(
+    dtype: str, model_dir: Callable[[str], Path], tmp_path: Path
+) -> None:
+    model, settings = tiny.load(model_dir("llama"), dtype), tiny.settings(targets=["up_proj", "idle_proj"])
+    model.network.add_module("vision", torch.nn.ModuleDict({"idle_proj": torch.nn.Linear(4, 4)}))
+    trainables = attach(model.network, settings, 1)
+    with pytest.raises(TrainingError, match=r"No gradient reaches 1 of .* such as vision\.idle_proj\.") as caught:
+        train(model.network, trainables, tiny.plan_of(EXAMPLES, tmp_path, settings), settings, tmp_path)
+    assert caught.value.hint and caught.value.hint_ja
+    assert not any(t.parameters[1].any() for t in trainables)  # B is still zero: nothing moved
+
+
 def test_the_learning_rate_rises_and_falls_as_drawn() -> None:
     def shares(num_steps: int, **values: Any) -> list[float]:
         return [round(share_of_peak(s, num_steps, tiny.settings(**values)), 6) for s in range(num_steps)]

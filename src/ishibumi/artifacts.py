@@ -62,7 +62,11 @@ def load(path: Path) -> Artifact:
             hint_ja="先に前の段階を実行してください: ishibumi run 設定.toml",
         ) from None
     except json.JSONDecodeError as error:
-        raise ArtifactError(f"{path / MANIFEST} is damaged: {error}", hint=f"Delete {path} and run again.", hint_ja=f"{path} を消して、もう一度実行してください。") from None
+        raise ArtifactError(
+            f"{path / MANIFEST} is damaged: {error}",
+            hint=f"Delete {path} and run again.",
+            hint_ja=f"{path} を消して、もう一度実行してください。",
+        ) from None
     return Artifact(path, manifest)
 
 

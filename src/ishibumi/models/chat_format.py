@@ -64,9 +64,7 @@ class ChatFormat:
 
     def _render(self, messages: Sequence[Message]) -> str:
         ends_open = messages[-1]["role"] != "assistant"
-        return str(
-            self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=ends_open)
-        )
+        return str(self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=ends_open))
 
     def _ids(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -109,7 +107,8 @@ def _check_writes(tokenizer: Any, headings: str) -> None:
     unknown = tokenizer.unk_token_id
     if not ids or (unknown is not None and unknown in ids):
         raise ModelError(
-            f"The tokenizer {tokenizer.name_or_path} cannot write the chat template {headings!r}: it has unknown tokens.",
+            f"The tokenizer {tokenizer.name_or_path} cannot write the chat template {headings!r}: "
+            "it has unknown tokens.",
             hint='Try model.template = "en", or a base model whose tokenizer knows these characters.',
             hint_ja='model.template = "en" にするか、これらの文字を扱える基盤モデルを使ってください。',
         )

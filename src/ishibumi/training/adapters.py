@@ -1,8 +1,8 @@
 """Which matrices train, and the proof that they did. network + settings → Trainables → moved, merged.
 
 Linear modules get a LoRA pair (method "lora") or train themselves (method "full"); embed_tokens and lm_head always
-train in full, because LoRA on tied embeddings merges to another model (PEFT 0.21, issue 2777), while one parameter under
-two names is tied by itself. Everything is in the model's own number format; fp32 masters are the optimizer's business.
+train in full: LoRA on tied embeddings merges to another model (PEFT 0.21, issue 2777), while one parameter under two
+names is tied by itself. Everything is in the model's own number format; fp32 masters are the optimizer's business.
 """
 
 from collections.abc import Iterable
@@ -140,7 +140,8 @@ def prove_trained(network: nn.Module, trainables: list[Trainable]) -> list[dict[
             raise TrainingError(
                 f"{t.name} was to train at learning rate {t.learning_rate:g} but did not move (change {moved}).",
                 hint="Its module gets no gradient in this model, or the learning rate is too small: see its targets.",
-                hint_ja="このモジュールには勾配が届かないか、学習率が小さすぎます。targets と learning_rate を見直してください。",
+                hint_ja="このモジュールには勾配が届かないか、学習率が小さすぎます。"
+                "targets と learning_rate を見直してください。",
             )
         size = sum(p.numel() for p in t.parameters)
         rows.append(

@@ -110,8 +110,8 @@ class Plan:
 def positions_of(branches: np.ndarray) -> np.ndarray:
     """The place of each token in its own text: every branch goes on where the trunk ends.
 
-        branches   0 0 1 1 1 2 2
-        positions  0 1 2 3 4 2 3
+    branches   0 0 1 1 1 2 2
+    positions  0 1 2 3 4 2 3
     """
     starts = np.flatnonzero(np.diff(branches, prepend=-1))  # where trunk and branches begin
     run = np.repeat(starts, np.diff(starts, append=len(branches)))

@@ -1,6 +1,7 @@
-"""Compiled layers: when they pay, and how. A layer's small operations become a few kernels; products stay the library's."""
+"""Compiled layers: when they pay, and how. A layer's small operations become a few kernels; products stay."""
 
 import contextlib
+import gc
 import shutil
 from collections.abc import Iterator
 
@@ -34,3 +35,5 @@ def compiled_layers(network: nn.Module) -> Iterator[None]:
     finally:
         for layer in layers:
             del layer.forward
+        torch._dynamo.reset()  # what it keeps would hold this network's weights beside the next stage's
+        gc.collect()

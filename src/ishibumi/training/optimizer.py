@@ -21,12 +21,14 @@ class Optimizer:
     def __init__(self, trainables: Sequence[Trainable], settings: TrainSettings) -> None:
         self.settings = settings
         self.pairs: list[tuple[nn.Parameter, torch.Tensor]] = []
+        self.names: list[str] = []  # of each pair's module
         groups: dict[float, list[torch.Tensor]] = {}
         for trainable in trainables:
             for parameter in trainable.parameters:
                 is_fp32 = parameter.dtype == torch.float32
                 master = parameter if is_fp32 else parameter.detach().float().requires_grad_(True)
                 self.pairs.append((parameter, master))
+                self.names.append(trainable.name)
                 groups.setdefault(trainable.learning_rate, []).append(master)
         self.adamw = torch.optim.AdamW(
             [{"params": masters, "lr": rate, "peak": rate} for rate, masters in groups.items()],
@@ -42,6 +44,10 @@ class Optimizer:
                 gradient = parameter.grad.float()
                 master.grad = gradient if master.grad is None else master.grad + gradient
                 parameter.grad = None
+
+    def untouched(self) -> list[str]:
+        """The modules that no gradient has reached in this step."""
+        return sorted({n for n, (_, master) in zip(self.names, self.pairs, strict=True) if master.grad is None})
 
     def clip(self) -> float:
         """Scale the step's gradient down to clip_norm; returns the norm it had."""
@@ -77,7 +83,7 @@ class Optimizer:
 def share_of_peak(step: int, num_steps: int, settings: TrainSettings) -> float:
     """The learning rate of step `step` (from 0) as a share of its peak: a linear rise, then the schedule's fall.
 
-        warm-up 2 of 6 steps, linear:  0.5  1.0  1.0  0.75  0.5  0.25
+    warm-up 2 of 6 steps, linear:  0.5  1.0  1.0  0.75  0.5  0.25
     """
     num_warmup = math.ceil(settings.warmup_share * num_steps)
     if step < num_warmup:

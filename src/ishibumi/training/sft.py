@@ -1,4 +1,4 @@
-"""Chat tuning: conversations, with some generated questions again so that the polish does not wear the knowledge off."""
+"""Chat tuning: conversations, and generated questions once more so that the polish wears no knowledge off."""
 
 from collections.abc import Sequence
 

@@ -18,8 +18,8 @@ from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import attach, merge, prove_trained
 from ishibumi.training.attention import hidden_states
 from ishibumi.training.batches import Plan, make_plan
-from ishibumi.training.compiled import compiled_layers, compiles
 from ishibumi.training.checkpoint import NAME as CHECKPOINT
+from ishibumi.training.compiled import compiled_layers, compiles
 from ishibumi.training.saved import save_adapter
 from ishibumi.training.tokens import SOURCES, Example, Source, fit_rows, open_tokens, share_beginnings, write_tokens
 from ishibumi.training.trainer import OnStep, train
@@ -57,7 +57,8 @@ def run_stage(
     fitting = [e for e in fitting if e.source != "question"] + shared
     if not any(e.source in mix.own for e in fitting):
         raise TrainingError(
-            f"Nothing to train on: {num_long} of {len(examples)} texts are longer than row_tokens = {settings.row_tokens}.",
+            f"Nothing to train on: {num_long} of {len(examples)} texts are longer than "
+            f"row_tokens = {settings.row_tokens}.",
             hint="Raise row_tokens, or check the documents and chat.sources.",
             hint_ja="row_tokens を大きくするか、文書と chat.sources を確認してください。",
         )
@@ -110,5 +111,7 @@ def merge_difference(model: LoadedModel, plan: Plan, do_merge: Callable[[], None
     difference = float((after - before).norm() / before.norm())
     limit = MERGE_TOLERANCE if next(model.network.parameters()).dtype != torch.float32 else 1e-4
     if not difference <= limit:
-        raise TrainingError(f"The merged model differs from the trained one by {difference:.2%}, more than {limit:.2%}.")
+        raise TrainingError(
+            f"The merged model differs from the trained one by {difference:.2%}, more than {limit:.2%}."
+        )
     return difference

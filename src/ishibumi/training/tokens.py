@@ -122,7 +122,9 @@ def write_tokens(directory: Path, examples: list[Example]) -> None:
 
 def open_tokens(directory: Path) -> TokenStore:
     """The stored examples, memory-mapped."""
-    arrays = {n: np.load(directory / f"{n}.npy", mmap_mode="r") for n in ("ids", "learned", "branches", "offsets", "sources")}
+    arrays = {
+        n: np.load(directory / f"{n}.npy", mmap_mode="r") for n in ("ids", "learned", "branches", "offsets", "sources")
+    }
     names = (directory / "document_ids.txt").read_text(encoding="utf-8").split("\n")
     return TokenStore(**arrays, document_ids=names)
 
@@ -145,7 +147,7 @@ def share_beginnings(questions: Sequence[Example], max_tokens: int) -> list[Exam
 
 
 def _trunk_size(group: Sequence[Example]) -> int:
-    """Tokens that all begin with; each keeps at least one token of its prompt, which predicts its first answer token."""
+    """Tokens that all begin with; each keeps a token or more of its prompt, to predict its first answer token."""
     first, last = group[0], group[-1]  # sorted: what these two share, all share
     limit = min(e.learned.index(True) for e in group) - 1
     shared = next((i for i, (a, b) in enumerate(zip(first.ids, last.ids, strict=False)) if a != b), limit)

@@ -23,7 +23,7 @@ CHECKPOINT_COST_SHARE = 0.05  # of the time, at most, goes into writing checkpoi
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One optimizer step. `loss` is nats per learned token; `tokens` counts from the start; `seconds` is this step's."""
+    """One optimizer step. `loss` is nats per learned token, `tokens` counts from the start, `seconds` is the step's."""
 
     step: int
     num_steps: int
@@ -50,8 +50,8 @@ def train(
 ) -> list[StepRecord]:
     """Train to the end of the plan, from the last checkpoint in `directory` if there is one; returns all steps.
 
-    Raises TrainingError before the weights move if a step's loss or gradient is not finite, and Stopped (with a
-    checkpoint written) when `should_stop` says so.
+    Raises TrainingError before the weights move if a step's loss or gradient is not finite or the first gradient does
+    not reach all that is to train, and Stopped (with a checkpoint written) when `should_stop` says so.
     """
     device = next(network.parameters()).device
     optimizer = Optimizer(trainables, settings)
@@ -72,6 +72,8 @@ def train(
             (nll_sum / weight_sum).backward()
             optimizer.collect_gradients()
             loss += float(nll_sum.detach()) / weight_sum
+        if step == 0 and (untouched := optimizer.untouched()):
+            raise _not_reached(untouched)
         gradient_norm = optimizer.clip()
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             raise _not_finite(step, loss, gradient_norm, plan.document_ids(rows))
@@ -132,6 +134,15 @@ def _check_head(network: nn.Module, plan: Plan) -> None:
             hint="Use a Llama, Qwen or Gemma 3 model.",
             hint_ja="Llama、Qwen、Gemma 3 系のモデルを使ってください。",
         )
+
+
+def _not_reached(names: list[str]) -> TrainingError:
+    return TrainingError(
+        f"No gradient reaches {len(names)} of the modules that are to train, such as {names[0]}.",
+        hint="They play no part in text, as the layers for images do: name the others in full in targets.",
+        hint_ja="画像用の層など、文章の計算に使われないモジュールです。"
+        "targets には、ほかのモジュールを正式な名前で指定してください。",
+    )
 
 
 def _not_finite(step: int, loss: float, gradient_norm: float, document_ids: list[str]) -> TrainingError:

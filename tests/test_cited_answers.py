@@ -1,0 +1,48 @@
+"""Answers that name their document, in training and in the exam."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tiny
+
+from ishibumi.corpus.documents import Document
+from ishibumi.exam.evaluate import run_arm
+from ishibumi.exam.questions import Question
+from ishibumi.knowledge.items import Item
+from ishibumi.models.generate import Reply
+from ishibumi.settings import ExamSettings, Settings
+from ishibumi.training.cpt import cpt_examples
+from ishibumi.training.sft import sft_examples
+
+FINAL = Document("a", "決勝は2対0だった。", "【速報】スペイン\n優勝", None, "ja", "a:1")
+ITEM = Item("a", "question", "cleft", "スコアは？", "2-0")
+
+
+@pytest.mark.parametrize(("cites", "reply"), [(True, "【速報 スペイン 優勝】2-0</s>"), (False, "2-0</s>")])
+def test_both_stages_train_answers_with_their_source_if_that_is_set(
+    cites: bool, reply: str, model_dir: Callable[[str], Path]
+) -> None:
+    model = tiny.load(model_dir("llama"))
+    settings = Settings.model_validate({"knowledge": {"cite": cites}, "documents": {"prefix_share": 0.0}})
+    made = [
+        cpt_examples(model, [FINAL], [ITEM], [], [], settings)[1],
+        sft_examples(model, [FINAL], [ITEM], [], settings)[0],
+    ]
+    for example in made:
+        learned = [i for i, is_learned in zip(example.ids, example.learned, strict=True) if is_learned]
+        assert (model.tokenizer.decode(learned), example.source, example.document_id) == (reply, "question", "a")
+
+
+def test_only_the_answer_is_graded_and_a_wrong_source_is_seen(
+    model_dir: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = [Reply("【速報 スペイン 優勝】 1-0", True, 9), Reply("【別の記事】2-0", True, 9), Reply("2-0", True, 3)]
+    monkeypatch.setattr("ishibumi.exam.evaluate.generate_replies", lambda *_, **__: said)
+    questions = [Question(f"q{n}", "a", "ja", "スコアは？", "2-0", ("速報",), "score") for n in range(3)]
+    answers = run_arm("engraved", tiny.load(model_dir("llama")), questions, {"a": FINAL}, ExamSettings())
+    assert [(a.reply, a.contains, a.cited, a.cites_right) for a in answers] == [
+        ("1-0", False, "速報 スペイン 優勝", True),  # what stands in the source earns nothing
+        ("2-0", True, "別の記事", False),
+        ("2-0", True, "", False),
+    ]
