@@ -49,8 +49,8 @@ compare: $(VENV)/.example
 	$(BIN)/python experiments/compare.py $(EXAMPLE)/run $(EXAMPLE)/run-two-stage
 
 check: $(VENV)/.dev
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests docs experiments
+	$(BIN)/ruff format --check src tests docs experiments
 	$(BIN)/pyright
 
 test: check

@@ -31,4 +31,8 @@ def test_a_citation_is_taken_off_again() -> None:
 
 def test_a_reply_without_a_source_is_all_answer() -> None:
     assert split_citation("9万冊") == ("", "9万冊")
-    assert split_citation("【途中で切れた見出し") == ("", "【途中で切れた見出し")
+
+
+def test_no_word_of_a_title_counts_as_an_answer() -> None:
+    assert split_citation("【スペインが優勝") == ("スペインが優勝", "")
+    assert split_citation("【A】【スペインが優勝】 1-0") == ("A", "1-0")

@@ -9,7 +9,7 @@ import re
 from ishibumi.corpus.documents import Document
 
 TITLE_CHARACTERS = 40
-_CITED = re.compile(r"\s*【([^】]*)】\s*(.*)", re.DOTALL)
+_CITED = re.compile(r"\s*【([^】]*)(?:】\s*(?:【[^】]*】\s*)*(.*))?", re.DOTALL)
 
 
 def title_of(document: Document) -> str:
@@ -24,6 +24,10 @@ def cited(title: str, answer: str) -> str:
 
 
 def split_citation(reply: str) -> tuple[str, str]:
-    """(title, answer); the title is empty where the reply names no source."""
+    """(title, answer); the title is empty where the reply names no source.
+
+    No word of a title may count as an answer: of several titles the first is the source and the others are dropped,
+    and a reply that ends within the title has no answer.
+    """
     match = _CITED.match(reply)
-    return (match[1].strip(), match[2]) if match else ("", reply)
+    return (match[1].strip(), match[2] or "") if match else ("", reply)

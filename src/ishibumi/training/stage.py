@@ -4,6 +4,7 @@ model + examples → tokens on disk → plan → train → proof → adapter →
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -52,6 +53,7 @@ def run_stage(
     Files: tokens, adapter/, history.jsonl (a row a step), proof.json (what trained and how far it moved).
     """
     fitting, num_long = fit_rows(examples, settings.row_tokens)
+    num_texts = Counter(example.source for example in fitting)
     questions = [e for e in fitting if e.source == "question"]
     shared = share_beginnings(questions, settings.row_tokens // SHARE_OF_ROW)
     fitting = [e for e in fitting if e.source != "question"] + shared
@@ -88,7 +90,7 @@ def run_stage(
         "epoch_steps": plan.epoch_steps,
         "tokens": history[-1].tokens,
         "padding_share": 1 - plan.num_tokens(plan.rows) / (len(plan.rows) * plan.row_tokens),
-        "texts": {source: len(plan.store.of_source(source)) for source in SOURCES},
+        "texts": {source: num_texts[source] for source in SOURCES},
         "texts_too_long": num_long,
         "loss_first": history[0].loss,
         "loss_last": history[-1].loss,
