@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     Gemma3ForCausalLM,
     Gemma3TextConfig,
     LlamaConfig,
     LlamaForCausalLM,
-    PreTrainedTokenizerFast,
 )
 
 from ishibumi.corpus.documents import Document
@@ -39,24 +38,14 @@ QUESTIONS = [
 ]
 
 
-def byte_tokenizer() -> PreTrainedTokenizerFast:
-    """258 tokens: every byte, then <s> and </s>."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {piece: index for index, piece in enumerate([*alphabet, "<s>", "</s>"])}
-    inner = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    inner.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>")
-
-
 def loaded(network: Any) -> LoadedModel:
-    tokenizer = byte_tokenizer()
+    tokenizer = tiny.byte_tokenizer()
     return LoadedModel(network.eval(), tokenizer, chat_format(tokenizer, "auto"), "tiny")
 
 
 def chain_model(chain: dict[str, str], window: int = 4096) -> LoadedModel:
     """A Llama whose next token depends on the last one alone, as `chain` says."""
-    tokenizer = byte_tokenizer()
+    tokenizer = tiny.byte_tokenizer()
     size = len(tokenizer)
     config = LlamaConfig(
         vocab_size=size, hidden_size=size + 6, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,

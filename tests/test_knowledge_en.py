@@ -99,4 +99,6 @@ def test_items_depend_on_the_document_the_settings_and_the_seed_only() -> None:
 
 def test_texts_without_a_sentence_make_no_error() -> None:
     for text in ("", "...", "Hm", "1", "IBM", "— –", "“”"):
-        make_items([Document("x", text, None, None, "en", "x")], views_per_document=4, wordings_per_fact=4, seed=1)
+        document = Document("x", text, None, None, "en", "x")
+        made = make_items([document], views_per_document=4, wordings_per_fact=4, seed=1)
+        assert all(item.document_id == "x" and item.text for item in made), text

@@ -191,7 +191,8 @@ def test_more_wordings_per_fact_make_more_questions() -> None:
 
 def test_texts_without_a_sentence_make_no_item_and_no_error() -> None:
     for text in ("。。。", "「」", "ああ", "1", "東京", "ＡＢＣ・＝", "（注）"):
-        make_items([Document("x", text, None, None, "ja", "x")], views_per_document=4, wordings_per_fact=4, seed=1)
+        document = Document("x", text, None, None, "ja", "x")
+        assert make_items([document], views_per_document=4, wordings_per_fact=4, seed=1) == [], text
 
 
 def test_faulty_items_are_refused_and_counted() -> None:
