@@ -79,6 +79,7 @@ def measure(run: Run, items: list[Item], knowledge_dir: Path, base_ppl: dict[str
     by_id = {d.id: d for d in documents}
     questions, _ = for_documents(read_questions([run.resolve(p) for p in settings.exam.questions]), by_id)
     answers = run_arm("engraved", model, questions, by_id, settings.exam)
+    gold = run_arm("gold_passage", model, questions, by_id, settings.exam)
     found = interval([float(a.contains) for a in answers], [a.document_id for a in answers])
     kinds: dict[str, list[bool]] = {}
     for q, a in zip(questions, answers, strict=True):
@@ -92,6 +93,8 @@ def measure(run: Run, items: list[Item], knowledge_dir: Path, base_ppl: dict[str
         "contains": round(found.mean, 3), "low": round(found.low, 3), "high": round(found.high, 3), "n": len(answers),
         "training_questions": round(sum(a.contains for a in known) / len(known), 3),
         "exact": round(sum(a.exact for a in answers) / len(answers), 3),
+        "gold_passage": round(sum(a.contains for a in gold) / len(gold), 3),
+        "cites": round(sum(a.cites_right for a in answers) / len(answers), 3),
         "stopped": round(sum(a.stopped for a in answers) / len(answers), 3),
         "ppl_ratio": {k: round(after[k] / base_ppl[k], 3) for k in after},
         "tokens": [m["tokens"] for m in manifests], "steps": [m["steps"] for m in manifests],
@@ -100,7 +103,7 @@ def measure(run: Run, items: list[Item], knowledge_dir: Path, base_ppl: dict[str
         "merge": [round(m["merge_difference"], 4) for m in manifests],
         "seconds": round(seconds), "tokens_per_second": round(sum(m["tokens"] for m in manifests) / seconds),
         "kinds": {k: f"{sum(v)}/{len(v)}" for k, v in sorted(kinds.items())},
-        "answers": [(q.question, q.answer, a.reply, a.contains) for q, a in zip(questions, answers, strict=True)],
+        "answers": [(q.question, q.answer, a.reply, a.contains, a.cited, a.quoted) for q, a in zip(questions, answers, strict=True)],
     }  # fmt: skip
 
 

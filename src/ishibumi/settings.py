@@ -59,7 +59,10 @@ class KnowledgeSettings(Section):
         default=8, ge=0, le=1000, description="texts made from each document besides itself"
     )
     wordings_per_fact: int = Field(default=4, ge=0, le=100, description="questions asked about each fact that is found")
-    cite: bool = Field(default=True, description="answers begin with the title of their document: 【title】answer")
+    cite: Literal["none", "title", "sentence"] = Field(
+        default="sentence",
+        description="what stands before an answer: nothing, 【the document's title】, or also «the sentence» it is in",
+    )
 
 
 class ReplaySettings(Section):
@@ -146,7 +149,7 @@ class ExamSettings(Section):
     general: list[str] = Field(default=[], description="files of general text for perplexity, never trained on")
     arms: list[Arm] = Field(default=["base", "engraved", "gold_passage", "retrieval"], description="who sits the exam")
     shots: int = Field(default=4, ge=0, le=8, description="worked examples shown to the untuned base, from other facts")
-    max_new_tokens: int = Field(default=64, ge=1, le=4096, description="longest reply")
+    max_new_tokens: int = Field(default=160, ge=1, le=4096, description="longest reply")
     batch_questions: int = Field(default=32, ge=1, le=4096, description="questions answered at once")
     retrieved_documents: int = Field(default=1, ge=1, le=20, description="documents shown to the retrieval arm")
 

@@ -53,6 +53,7 @@ class Answer:
     passage_cut: bool
     cited: str = ""
     cites_right: bool = False
+    quoted: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def run_arm(
 
 
 def _graded(arm: Arm, title: str, question: Question, prompt: _Prompt, reply: Reply) -> Answer:
-    source, text = split_citation(reply.text.strip())
+    source, quoted, text = split_citation(reply.text.strip())
     text = text.strip()
     return Answer(
         question_id=question.id,
@@ -103,6 +104,7 @@ def _graded(arm: Arm, title: str, question: Question, prompt: _Prompt, reply: Re
         passage_cut=prompt.passage_cut,
         cited=source,
         cites_right=bool(source) and source == title,
+        quoted=quoted,
     )
 
 

@@ -100,13 +100,13 @@ def _starts_with_name(wording: Wording, story: Story) -> bool:
     return wording.stem.startswith((*story.main, *story.names.full.values())) if story.main else False
 
 
-def ask(story: Story, *, wordings_per_fact: int, rng: random.Random) -> list[tuple[Wording, str]]:
+def ask(story: Story, *, wordings_per_fact: int, rng: random.Random) -> list[tuple[Wording, str, str]]:
     """For every fact, up to `wordings_per_fact` questions that differ in shape, context and ending.
 
     The facts of a document are asked after a few contexts of the document, chosen once: questions that begin alike
     are trained at half the cost.
     """
-    out: list[tuple[Wording, str]] = []
+    out: list[tuple[Wording, str, str]] = []
     house = rng.sample(story.contexts, min(len(story.contexts), CONTEXTS_PER_WORDING * wordings_per_fact))
     for (n, _, kind), wordings in wordings_of(story).items():
         wanted = (
@@ -116,7 +116,8 @@ def ask(story: Story, *, wordings_per_fact: int, rng: random.Random) -> list[tup
             if n < 0
             else wordings_per_fact
         )
-        out += _pick(story, wordings, wanted, house, rng)
+        sentence = story.clauses[n].sentence if n >= 0 else story.sentences[-1 - n]
+        out += [(w, text, sentence.text) for w, text in _pick(story, wordings, wanted, house, rng)]
     return out
 
 

@@ -10,6 +10,7 @@ from ishibumi.corpus.documents import Document
 
 TITLE_CHARACTERS = 40
 _CITED = re.compile(r"\s*【([^】]*)(?:】\s*(?:【[^】]*】\s*)*(.*))?", re.DOTALL)
+_QUOTED = re.compile(r"\s*«([^»]*)(?:»(.*))?", re.DOTALL)
 
 
 def title_of(document: Document) -> str:
@@ -18,16 +19,18 @@ def title_of(document: Document) -> str:
     return re.sub(r"[【】\s]+", " ", title).strip()
 
 
-def cited(title: str, answer: str) -> str:
-    """The reply with its source in front."""
-    return f"【{title}】{answer}"
+def cited(title: str, answer: str, evidence: str = "") -> str:
+    """The reply with its source in front, and the sentence it stands in: 【title】«evidence» answer."""
+    return f"【{title}】«{evidence}» {answer}" if evidence else f"【{title}】{answer}"
 
 
-def split_citation(reply: str) -> tuple[str, str]:
-    """(title, answer); the title is empty where the reply names no source.
+def split_citation(reply: str) -> tuple[str, str, str]:
+    """(title, quoted sentence, answer); title and quotation are empty where the reply has none.
 
-    No word of a title may count as an answer: of several titles the first is the source and the others are dropped,
-    and a reply that ends within the title has no answer.
+    No word of a title or a quotation may count as an answer: of several titles the first is the source and the others
+    are dropped, and a reply that ends within either has no answer.
     """
     match = _CITED.match(reply)
-    return (match[1].strip(), match[2] or "") if match else ("", reply)
+    title, rest = (match[1].strip(), match[2] or "") if match else ("", reply)
+    quoted = _QUOTED.match(rest)
+    return (title, quoted[1].strip(), (quoted[2] or "").strip()) if quoted else (title, "", rest)

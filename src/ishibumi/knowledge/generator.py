@@ -13,6 +13,7 @@ from ishibumi.corpus.documents import Document
 from ishibumi.knowledge import asking_ja, contexts_en, contexts_ja, rules_en, views_en, views_ja
 from ishibumi.knowledge.checks import check_items
 from ishibumi.knowledge.items import Item
+from ishibumi.knowledge.keywords_ja import keyword_questions
 
 MAX_GIVING = 3  # so many documents may give an answer in any case
 
@@ -48,7 +49,7 @@ def items_of(
     read = _english if document.language == "en" else _japanese
     views, questions, source = read(document, views_per_document, wordings_per_fact, rng)
     items = [Item(document.id, "view", rule, text) for rule, text in views]
-    items += [Item(document.id, "question", rule, text, answer) for rule, text, answer in questions]
+    items += [Item(document.id, "question", *question) for question in questions]
     return check_items(items, source=source, language=document.language)
 
 
@@ -59,17 +60,21 @@ def _random(seed: int, document_id: str) -> random.Random:
 
 def _japanese(
     document: Document, num_views: int, num_wordings: int, rng: random.Random
-) -> tuple[list[tuple[str, str]], list[tuple[str, str, str]], str]:
+) -> tuple[list[tuple[str, str]], list[tuple[str, str, str, str]], str]:
     story = contexts_ja.read_story(document)
     views = views_ja.views_of(story, count=num_views, rng=rng)
     asked = asking_ja.ask(story, wordings_per_fact=num_wordings, rng=rng)
-    return views, [(w.rule, text, w.answer) for w, text in asked], story.source
+    questions = [(w.rule, text, w.answer, evidence) for w, text, evidence in asked]
+    for sentence in story.sentences:
+        found = keyword_questions(story, sentence, rng, num_wordings)
+        questions += [("keywords", text, answer, sentence.text) for text, answer in found]
+    return views, questions, story.source
 
 
 def _english(
     document: Document, num_views: int, num_wordings: int, rng: random.Random
-) -> tuple[list[tuple[str, str]], list[tuple[str, str, str]], str]:
+) -> tuple[list[tuple[str, str]], list[tuple[str, str, str, str]], str]:
     story = contexts_en.read_story(document)
     views = views_en.views_of(story, count=num_views, rng=rng)
     asked = rules_en.ask(story, wordings_per_fact=num_wordings, rng=rng)
-    return views, [(w.rule, text, w.answer) for w, text in asked], story.source
+    return views, [(w.rule, text, w.answer, "") for w, text in asked], story.source

@@ -11,7 +11,8 @@ from ishibumi.artifacts import read_jsonl
 class Item:
     """A view of a document (a text that is learned whole) or a question (of which the answer is learned).
 
-    `text` is the view, or the question; `answer` is empty for a view; `rule` names what made it.
+    `text` is the view, or the question; `answer` is empty for a view; `evidence` is the sentence that holds the answer;
+    `rule` names what made it.
 
         Item("ja-m104", "view", "title_from_text", "次の記事の見出しは何か。…", "")
         Item("ja-m104", "question", "cleft", "106分に決勝点を決めたのは誰ですか？", "フェラン・トーレス")
@@ -22,6 +23,7 @@ class Item:
     rule: str
     text: str
     answer: str = ""
+    evidence: str = ""
 
 
 def load_items(directory: Path) -> list[Item]:

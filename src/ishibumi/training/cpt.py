@@ -1,6 +1,7 @@
 """Continued pretraining: documents, views and questions, with replay and chat mixed in. → Examples."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def cpt_examples(
         if item.kind == "view":
             examples.append(_text(model, item.text, item.document_id, "view"))
         else:
-            examples.append(question_example(model, item, titles.get(item.document_id)))
+            examples.append(question_example(model, quoting(item, settings), titles.get(item.document_id)))
     examples += [_text(model, text, "", "replay") for text in replay]
     examples += [chat_example(model, chat) for chat in chats]
     return examples
@@ -48,12 +49,17 @@ def cpt_mix(settings: Settings) -> Mix:
 
 def cited_titles(documents: Sequence[Document], settings: Settings) -> dict[str, str]:
     """Document id → what answers call it; empty where answers cite nothing."""
-    return {d.id: title_of(d) for d in documents} if settings.knowledge.cite else {}
+    return {d.id: title_of(d) for d in documents} if settings.knowledge.cite != "none" else {}
+
+
+def quoting(item: Item, settings: Settings) -> Item:
+    """The item without its sentence where answers quote none."""
+    return item if settings.knowledge.cite == "sentence" else replace(item, evidence="")
 
 
 def question_example(model: LoadedModel, item: Item, title: str | None) -> Example:
     """A question in the chat format, of which the answer is learned, with its source where there is a title."""
-    answer = item.answer if title is None else cited(title, item.answer)
+    answer = item.answer if title is None else cited(title, item.answer, item.evidence)
     messages = [{"role": "user", "content": item.text}, {"role": "assistant", "content": answer}]
     return Example(*model.format.conversation_ids(messages), item.document_id, "question")
 

@@ -1,8 +1,9 @@
 """Cross-entropy over learned tokens only, without ever holding all logits.
 
 A vocabulary of 262,144 makes 512 tokens' logits half a gigabyte in fp32, and moving that through memory costs more than
-the products. Tiles of a few thousand words stay in cache: one sweep finds the normaliser, a second one makes the
-gradient. Axes: N learned tokens, D hidden size, V vocabulary, v a tile of it.
+the products. Tiles of a few thousand words stay in cache. One sweep makes the normaliser and Σ p · head together,
+rescaled whenever a greater logit turns up, as flash attention does; only a head that trains needs a second sweep.
+Axes: N learned tokens, D hidden size, V vocabulary, v a tile of it.
 """
 
 from dataclasses import dataclass
@@ -40,10 +41,13 @@ class _CrossEntropySum(torch.autograd.Function):
         for start in range(0, len(targets_N), MAX_TOKENS_AT_ONCE):
             part = slice(start, start + MAX_TOKENS_AT_ONCE)
             texts = _Part(hidden_ND.detach()[part], targets_N[part], weights_N[part])
-            lse_N = _normaliser(texts, head)
-            nll_sum += _nll_sum(texts, head, lse_N)
+            lse_N, expected_ND = _sweep(texts, head)
+            target_ND = head[texts.targets_N].float()
+            nll_sum += (texts.weights_N * (lse_N - (texts.hidden_ND.float() * target_ND).sum(-1))).sum()
             if grad_hidden is not None:
-                grad_hidden[part] = _gradient(texts, head, lse_N, grad_head)
+                grad_hidden[part] = (texts.weights_N[:, None] * (expected_ND - target_ND)).to(head.dtype)
+            if grad_head is not None:
+                _add_head_gradient(texts, head, lse_N, grad_head)
         ctx.grads = (grad_hidden, grad_head)
         ctx.head_dtype = head_VD.dtype
         return nll_sum
@@ -72,31 +76,27 @@ def _tiles(head_VD: torch.Tensor) -> list[slice]:
     return [slice(start, start + size) for start in range(0, len(head_VD), size)]
 
 
-def _normaliser(part: _Part, head_VD: torch.Tensor) -> torch.Tensor:
-    """log Σ exp(logits) of each token."""
-    lse_N = torch.full((len(part.targets_N),), -torch.inf, device=head_VD.device)
+def _sweep(part: _Part, head_VD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """log Σ exp(logits) (N,) and the head's rows weighted by their probabilities (N, D), both fp32."""
+    hidden_ND = part.hidden_ND
+    greatest_N1 = torch.full((len(hidden_ND), 1), -torch.inf, device=head_VD.device)
+    sum_N1 = torch.zeros_like(greatest_N1)
+    expected_ND = torch.zeros_like(hidden_ND, dtype=torch.float32)
     for tile in _tiles(head_VD):
-        lse_N = torch.logaddexp(lse_N, F.linear(part.hidden_ND, head_VD[tile]).float().logsumexp(-1))
-    return lse_N
+        logits_Nv = F.linear(hidden_ND, head_VD[tile]).float()
+        new_N1 = torch.maximum(greatest_N1, logits_Nv.amax(-1, keepdim=True))
+        shrink_N1 = (greatest_N1 - new_N1).exp_()
+        p_Nv = logits_Nv.sub_(new_N1).exp_()
+        sum_N1 = sum_N1 * shrink_N1 + p_Nv.sum(-1, keepdim=True)
+        expected_ND.mul_(shrink_N1).add_(p_Nv.to(head_VD.dtype) @ head_VD[tile])
+        greatest_N1 = new_N1
+    return (greatest_N1 + sum_N1.log()).squeeze(1), expected_ND / sum_N1
 
 
-def _nll_sum(part: _Part, head_VD: torch.Tensor, lse_N: torch.Tensor) -> torch.Tensor:
-    target_logits_N = (part.hidden_ND.float() * head_VD[part.targets_N].float()).sum(-1)
-    return (part.weights_N * (lse_N - target_logits_N)).sum()
-
-
-def _gradient(
-    part: _Part, head_VD: torch.Tensor, lse_N: torch.Tensor, grad_head_VD: torch.Tensor | None
-) -> torch.Tensor:
-    """d loss / d hidden = weight · (softmax − one-hot) · head; adds d loss / d head to `grad_head_VD` in place."""
+def _add_head_gradient(part: _Part, head_VD: torch.Tensor, lse_N: torch.Tensor, grad_head_VD: torch.Tensor) -> None:
+    """Add d loss / d head = weight · (softmax − one-hot)ᵀ · hidden to `grad_head_VD` in place."""
     hidden_ND, weights_N1 = part.hidden_ND, part.weights_N[:, None]
-    grad_ND = -weights_N1 * head_VD[part.targets_N].float()
     for tile in _tiles(head_VD):
-        p_Nv = (F.linear(hidden_ND, head_VD[tile]).float() - lse_N[:, None]).exp_()
-        p_Nv = p_Nv.mul_(weights_N1).to(hidden_ND.dtype)
-        grad_ND += p_Nv @ head_VD[tile]
-        if grad_head_VD is not None:
-            grad_head_VD[tile] += p_Nv.T @ hidden_ND
-    if grad_head_VD is not None:
-        grad_head_VD.index_add_(0, part.targets_N, -weights_N1 * hidden_ND.float())
-    return grad_ND.to(hidden_ND.dtype)
+        p_Nv = (F.linear(hidden_ND, head_VD[tile]).float() - lse_N[:, None]).exp_().mul_(weights_N1)
+        grad_head_VD[tile] += p_Nv.to(hidden_ND.dtype).T @ hidden_ND
+    grad_head_VD.index_add_(0, part.targets_N, -weights_N1 * hidden_ND.float())

@@ -7,7 +7,7 @@ from ishibumi.corpus.documents import Document
 from ishibumi.knowledge.items import Item
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import Settings
-from ishibumi.training.cpt import chat_example, cited_titles, question_example
+from ishibumi.training.cpt import chat_example, cited_titles, question_example, quoting
 from ishibumi.training.stage import Mix
 from ishibumi.training.tokens import Example
 
@@ -22,7 +22,7 @@ def sft_examples(
     """All conversations, and every generated question to draw from."""
     titles = cited_titles(documents, settings)
     asked = [item for item in items if item.kind == "question"]
-    questions = [question_example(model, item, titles.get(item.document_id)) for item in asked]
+    questions = [question_example(model, quoting(i, settings), titles.get(i.document_id)) for i in asked]
     return [*(chat_example(model, chat) for chat in chats), *questions]
 
 
