@@ -1,4 +1,4 @@
-"""The exam on tiny networks: questions are read, four arms answer, intervals and perplexities are exact."""
+"""The exam on tiny networks: questions are read, every arm answers, intervals and perplexities are exact."""
 
 import datetime as dt
 import json
@@ -207,11 +207,12 @@ def test_replies_are_graded_and_a_line_end_stops_the_untuned_base() -> None:
     settings = ExamSettings(max_new_tokens=10)
     calls: list[tuple[int, int]] = []
     right, wrong = run_arm("base", model, QUESTIONS, DOCUMENTS, settings, lambda *call: calls.append(call))
-    assert right == Answer("q1", "ja-final", "base", "2-0", True, True, True, 4, False)
+    assert right == Answer("q1", "ja-final", "base", "2-0", True, True, True, 4, False, mean_logprob=right.mean_logprob)
+    assert right.mean_logprob is not None and -0.01 < right.mean_logprob <= 0
     assert (wrong.reply, wrong.exact, wrong.contains) == ("2-0", False, False)
     assert calls == [(2, 2)]
     chat = run_arm("engraved", model, QUESTIONS[:1], DOCUMENTS, settings)
-    assert chat == [Answer("q1", "ja-final", "engraved", "2-0\n2-0\n2-", False, False, True, 10, False)]
+    assert [(a.reply, a.stopped, a.exact, a.contains) for a in chat] == [("2-0\n2-0\n2-", False, False, True)]
 
 
 def test_the_engraved_model_stops_by_its_end_token() -> None:
@@ -221,7 +222,7 @@ def test_the_engraved_model_stops_by_its_end_token() -> None:
 
 
 @pytest.mark.parametrize("kind", ["llama", "gemma"])
-def test_all_four_arms_answer_in_order(kind: str) -> None:
+def test_all_arms_answer_in_order(kind: str) -> None:
     model = random_model(kind)
     settings = ExamSettings(max_new_tokens=3, shots=1, batch_questions=1)
     answers = [a for arm in settings.arms for a in run_arm(arm, model, QUESTIONS, DOCUMENTS, settings)]
@@ -276,8 +277,8 @@ def test_the_summary_splits_by_language_kind_and_asked() -> None:
         "by_kind": {"place": 0.0, "score": 1.0},
         "by_asked": {"asked": 1.0, "document_only": 0.0},
     }
-    assert summary["engraved"]["difference_to_base"] == {"mean": 0.5, "low": 0.0, "high": 1.0}
-    assert "difference_to_base" not in summary["base"]
+    assert summary["engraved"]["differences"] == {"base": {"mean": 0.5, "low": 0.0, "high": 1.0}}
+    assert summary["base"]["differences"] == {}
     json.dumps(summary)
 
 

@@ -147,7 +147,8 @@ def test_the_verdict_is_plain_about_failure_and_damage() -> None:
     good = text_in(render_report(full_data()), "en")
     assert "Training added 100 points" in good
     assert "General text has become clearly harder for it (perplexity × 1.22 at most)" in good
-    assert "the intervals overlap" in good
+    assert "Searching the documents instead (base model with BM25) answers 50%" in good
+    assert "the difference of 50 points [0 to 100] is within what chance explains" in good
     bad = text_in(render_report(full_data(engraved=(False, False))), "en")
     assert "within what chance explains: no learning was shown" in bad
 

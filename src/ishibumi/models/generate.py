@@ -56,7 +56,10 @@ def generate_replies(
 def _decode_batch(
     model: LoadedModel, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop_texts: tuple[str, ...]
 ) -> list[tuple[list[int], list[float]]]:
-    """New token ids of each prompt with their log-probabilities. Finished prompts leave the batch: the rest goes faster."""
+    """New token ids of each prompt, with their log-probabilities.
+
+    Finished prompts leave the batch, so that the rest goes faster.
+    """
     ids_BT, mask_BT = _left_padded(prompts, model.device)
     positions_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
     cache = _new_cache(model)
