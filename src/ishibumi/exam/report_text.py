@@ -45,8 +45,8 @@ TEXT: dict[str, tuple[str, str]] = {
         "自分で問題を書いて確かめてください。",
     ),
     "training_wording": (
-        "Training's own questions, word for word: {training}; the exam: {main}. The first shows what was memorised, only "
-        "the second what can be used.",
+        "Training's own questions, word for word: {training}; the exam: {main}. The first shows what was memorised, "
+        "only the second what can be used.",
         "学習した問いをそのまま出すと{training}、試験では{main}です。前者は暗記を、後者だけが使える知識を示します。",
     ),
     "known_before": (
