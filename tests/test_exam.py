@@ -452,7 +452,7 @@ def test_the_summary_splits_by_language_kind_and_asked() -> None:
 def test_the_main_figure_is_of_the_held_out_questions_alone() -> None:
     splits = ("training", "reversed", "held_out", "unanswerable", "generated")
     asked = [Question(split, f"d-{split}", "ja", "?", "x", (), "other", split) for split in splits]
-    flags = dict.fromkeys(splits, True)
+    flags: dict[str, bool] = {split: True for split in splits}
     answers = [answer(split, "engraved", split != "held_out", f"d-{split}") for split in splits]
     for main, left in (("held_out", asked), ("generated", asked[:2] + asked[3:]), ("reversed", asked[:2])):
         ids = {q.id for q in left}

@@ -234,8 +234,8 @@ def test_without_an_exam_some_generated_wordings_are_kept_for_one(project: Path)
 
 
 def test_a_run_whose_texts_hold_the_exams_wording_stops_before_it_trains(project: Path) -> None:
-    leak = {"id": "talk", "messages": [{"role": "user", "content": f"では、{QUESTIONS[0][3]}"}]}
-    leak["messages"] += [{"role": "assistant", "content": "スペインです。"}]
+    talk = [("user", f"では、{QUESTIONS[0][3]}"), ("assistant", "スペインです。")]
+    leak = {"id": "talk", "messages": [{"role": role, "content": content} for role, content in talk]}
     with (project.parent / "chat.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(leak, ensure_ascii=False) + "\n")
     for name in ("replay.txt", "news.jsonl"):

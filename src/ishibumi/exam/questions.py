@@ -139,7 +139,8 @@ def _question(line: str, place: str) -> Question:
     for spelling in (row["answer"], *accept):
         if not any(character.isalnum() for character in spelling):
             raise _malformed(place, f'the answer "{spelling}" has no letter or digit to compare', line)
-    return Question(*(row[name] for name in REQUIRED), tuple(accept), kind, split, others)
+    required = (row[name] for name in REQUIRED)
+    return Question(*required, accept=tuple(accept), kind=kind, split=split, other_document_ids=others)
 
 
 def _take_documents(row: dict[str, Any], split: str, place: str, line: str) -> tuple[str, ...]:
