@@ -20,7 +20,7 @@ from transformers import (
 
 from ishibumi.corpus.documents import Document
 from ishibumi.errors import InputError, UsageError
-from ishibumi.exam.drawn import generated_questions, training_questions
+from ishibumi.exam.drawn import drawn_questions
 from ishibumi.exam.evaluate import READING_PROMPT, Answer, few_shot_text, passage_text, run_arm
 from ishibumi.exam.forgetting import MAX_TEXT_TOKENS, forgetting_ratio, perplexity, perplexity_by_language, text_ids
 from ishibumi.exam.interval import Interval, interval, paired_difference
@@ -389,25 +389,18 @@ ITEMS = [
 
 
 def test_training_questions_are_drawn_as_they_are_and_the_same_by_seed() -> None:
-    some = training_questions(ITEMS, DOCUMENTS, count=4, seed=1)
-    assert some == training_questions(ITEMS, DOCUMENTS, count=4, seed=1)
-    assert some != training_questions(ITEMS, DOCUMENTS, count=4, seed=2)
+    some = drawn_questions(ITEMS, DOCUMENTS, split="training", count=4, seed=1)
+    assert some == drawn_questions(ITEMS, DOCUMENTS, split="training", count=4, seed=1)
+    assert some != drawn_questions(ITEMS, DOCUMENTS, split="training", count=4, seed=2)
     assert len(some) == 4 and len({q.id for q in some}) == 4
-    everything = training_questions(ITEMS, DOCUMENTS, count=100, seed=1)
+    everything = drawn_questions(ITEMS, DOCUMENTS, split="training", count=100, seed=1)
     assert [(q.question, q.answer) for q in everything] == [
         (i.text, i.answer) for i in ITEMS if i.kind == "question" and i.document_id in DOCUMENTS
     ]
     assert everything[-1] == Question(
-        "training:11", "en-semi", "en", "Where?", "Atlanta", (), "other", "training"
+        "training:11", "en-semi", "en", "Where?", "Atlanta", (), "where", "training"
     )  # fmt: skip
-    assert training_questions(ITEMS, DOCUMENTS, count=0, seed=1) == []
-
-
-def test_generated_questions_keep_the_shape_as_their_kind() -> None:
-    held = generated_questions(ITEMS, DOCUMENTS, seed=1)
-    assert {q.split for q in held} == {"generated"} and {q.kind for q in held} == {"cleft", "where"}
-    many = [Item("ja-final", "question", "cleft", f"{n}は？", "x") for n in range(300)]
-    assert len(generated_questions(many, DOCUMENTS, seed=1)) == 200
+    assert drawn_questions(ITEMS, DOCUMENTS, split="training", count=0, seed=1) == []
 
 
 # --- summary

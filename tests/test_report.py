@@ -28,7 +28,7 @@ from ishibumi.exam.report import (
 from ishibumi.exam.report_charts import loss_curve, nice_ticks, smoothed
 from ishibumi.exam.report_text import TEXT
 from ishibumi.exam.summary import SPLIT_ORDER, summarise
-from ishibumi.exam.tables import WORDS_JA, further_tables
+from ishibumi.exam.tables import further_tables
 
 ATTACK = "</td><script>alert(1)</script><img src=http://example.com/x.png>\"' onerror=alert(2)"
 VOID = {"meta", "col", "input", "br", "rect", "path", "line", "polyline"}
@@ -229,15 +229,14 @@ def test_every_split_and_arm_has_its_words() -> None:
     names = {f"split_{split}{end}" for split in SPLIT_ORDER for end in ("", "_is")}
     names |= {f"{head}_{arm}" for head in ("arm", "short") for arm in ARMS} | {f"arm_{arm}_is" for arm in ARMS}
     assert names <= set(TEXT)
-    assert set(SPLIT_ORDER) <= set(WORDS_JA)
 
 
 def test_the_further_tables_of_the_terminal() -> None:
     data = splits_data(base=(False, False, False), engraved=(True, False, True), retrieval=(False, True, False))
     by_split, differences, honesty = further_tables(data.arms, "en")
     assert by_split == (
-        "How it was asked",
-        ["arm", "held out (1)", "unanswerable (1)", "training (1)"],
+        "However it is asked",
+        ["Condition", "Other wording (1)", "Unanswerable (1)", "Training wording (1)"],
         [
             ["base, few-shot", "0 %", "0 %", "0 %"],
             ["engraved", "100 %", "0 %", "100 %"],
@@ -245,14 +244,14 @@ def test_the_further_tables_of_the_terminal() -> None:
         ],
     )
     assert differences[2] == [
-        ["engraved − base, few-shot", "+100", "+100 … +100"],
-        ["engraved − base, BM25 retrieval", "+100", "+100 … +100"],
+        ["engraved − base, few-shot", "+100", "+100", "+100"],
+        ["engraved − base, BM25 retrieval", "+100", "+100", "+100"],
     ]
     assert [row[1:4] for row in honesty[2]] == [["0 %", "0 %", "-"], ["0 %", "0 %", "100 %"], ["100 %", "0 %", "0 %"]]
     japanese = further_tables(data.arms, "ja")
-    assert [len(table[2]) for table in japanese] == [3, 2, 3] and japanese[1][0] == "差（対応のある比較）"
+    assert [len(table[2]) for table in japanese] == [3, 2, 3] and japanese[1][0] == "同じ問題での差"
     # Answers of before: no confidence, no splits, so only the differences are left.
-    assert [title for title, *_ in further_tables(full_data().arms, "en")] == ["Differences"]
+    assert [title for title, *_ in further_tables(full_data().arms, "en")] == ["Difference on the same questions"]
 
 
 def test_every_document_tells_what_was_learned() -> None:

@@ -19,9 +19,9 @@ from ishibumi.corpus.documents import Document
 from ishibumi.corpus.read import load_documents, read_documents, write_corpus
 from ishibumi.corpus.texts import read_texts
 from ishibumi.errors import UsageError
-from ishibumi.exam.drawn import generated_questions, training_questions
+from ishibumi.exam.drawn import drawn_questions
 from ishibumi.exam.evaluate import UNTRAINED_ARMS
-from ishibumi.exam.questions import Question, for_documents, read_questions
+from ishibumi.exam.questions import GENERATED, TRAINING, Question, for_documents, read_questions
 from ishibumi.exam.sit import Side, sit_exam
 from ishibumi.knowledge.generator import items_of, without_common_answers
 from ishibumi.knowledge.held_out import hold_out
@@ -37,6 +37,7 @@ from ishibumi.training.sft import sft_examples, sft_mix
 from ishibumi.training.stage import run_stage
 
 STAGES = ("corpus", "knowledge", "cpt", "sft", "exam", "report")
+MAX_GENERATED = 200  # generated questions that are asked: enough for an interval of ±7 points
 FORMAT = 1  # raise it when a change of code makes old stages wrong
 
 
@@ -275,9 +276,12 @@ def exam_questions(run: Run, documents: Sequence[Document]) -> list[Question]:
     by_id, settings, seed = {d.id: d for d in documents}, run.settings.exam, run.settings.seed
     knowledge = _path(run, "knowledge")
     own = for_documents(_own_questions(run), by_id)[0]
-    held_out = [] if settings.questions else generated_questions(load_held_out(knowledge), by_id, seed=seed)
-    trained = training_questions(load_items(knowledge), by_id, count=settings.training_questions, seed=seed)
-    return [*own, *held_out, *trained]
+    held_out = [] if settings.questions else load_held_out(knowledge)
+    return [
+        *own,
+        *drawn_questions(held_out, by_id, split=GENERATED, count=MAX_GENERATED, seed=seed),
+        *drawn_questions(load_items(knowledge), by_id, split=TRAINING, count=settings.training_questions, seed=seed),
+    ]
 
 
 def _own_questions(run: Run) -> list[Question]:

@@ -20,7 +20,7 @@ from ishibumi.exam.forgetting import Perplexity, forgetting_ratio
 from ishibumi.exam.questions import GENERATED, TRAINING, Question
 from ishibumi.exam.report_charts import Curve, loss_curve
 from ishibumi.exam.report_text import TEXT
-from ishibumi.exam.summary import ASKED, DOCUMENT_ONLY, SPLIT_ORDER
+from ishibumi.exam.summary import ASKED, DOCUMENT_ONLY, split_sizes
 
 Row = Mapping[str, Any]
 ARMS = ("engraved", "base", "gold_passage", "retrieval", "engraved_retrieval")
@@ -117,7 +117,7 @@ def render_report(data: ReportData) -> str:
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         arm_names=[arm for arm in ARMS if arm in data.arms],
         differences=[(arm, other, row) for arm in data.arms for other, row in data.arms[arm]["differences"].items()],
-        split_sizes=_split_sizes(data.arms),
+        split_sizes=split_sizes(data.arms),
         headline=_headline(data.arms),
         verdicts=_verdicts(data),
         curves=_curves(data),
@@ -265,12 +265,6 @@ def _honest(honesty: Row) -> list[Markup]:
     if not should or not should_not:
         return []
     return [both_languages("honest", should=percent(should["mean"]), should_not=percent(should_not["mean"]))]
-
-
-def _split_sizes(arms: Mapping[str, Row]) -> dict[str, int]:
-    """The splits of the exam in the order in which they are shown, with their numbers of questions."""
-    sizes = {name: row["n"] for of_arm in arms.values() for name, row in of_arm["by_split"].items()}
-    return {name: sizes[name] for name in SPLIT_ORDER if name in sizes}
 
 
 def _against_search(arms: Mapping[str, Row]) -> list[Markup]:

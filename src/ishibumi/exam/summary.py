@@ -71,6 +71,12 @@ def summarise(
     }
 
 
+def split_sizes(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """The splits of an exam in the order in which they are shown, with their numbers of questions."""
+    sizes = {name: row["n"] for of_arm in arms.values() for name, row in of_arm["by_split"].items()}
+    return {name: sizes[name] for name in SPLIT_ORDER if name in sizes}
+
+
 def _row(answers: Sequence[Answer], by_id: Mapping[str, Question]) -> dict[str, Any]:
     return {
         "n": len(answers),
