@@ -38,7 +38,9 @@ REFUSALS = [
     "情報を持っていません。",
     "分かりませんが、公式サイトをご確認ください。",
     "分かりませんが、記事には書かれていません。",
-    "ﾜｶﾘﾏｾﾝ".replace("ﾜｶﾘﾏｾﾝ", "わかりません") + "！",
+    "わかりません！",
+    "書かれておりません",
+    "記事には書いてありません。",
     "「分かりません」",
     "I don't know.",
     "I don\u2019t know",
@@ -106,6 +108,10 @@ NO_REFUSALS = [
     "Noah Okafor",
     "You know: Torres",
     "Not known for his goals, Torres scored.",
+    "A penalty was not given.",
+    "手で触れていませんでした",
+    "情報戦で勝ったスペイン",
+    "カナダは準々決勝に進んでいません。",
 ]
 
 

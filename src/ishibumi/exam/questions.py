@@ -124,9 +124,7 @@ def _question(line: str, place: str) -> Question:
         if not isinstance(row[name], str) or not row[name].strip():
             raise _malformed(place, f'"{name}" must be a text that is not empty', line)
     if row["id"].startswith((f"{GENERATED}:", f"{TRAINING}:")):
-        raise _malformed(
-            place, f'an "id" must not begin with {GENERATED}: or {TRAINING}:, which are for drawn ones', line
-        )
+        raise _malformed(place, f'an "id" must not begin with {GENERATED}: or {TRAINING}:', line)
     accept, kind = row.get("accept", []), row.get("kind", "other")
     if not isinstance(accept, list) or not all(isinstance(spelling, str) for spelling in accept):
         raise _malformed(place, '"accept" must be a list of texts', line)

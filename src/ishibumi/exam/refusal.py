@@ -4,7 +4,8 @@
     «行方不明の選手»  «負けを知らない»  «unknown to many: Smith»  «分かりませんが、スペインです»       none
 
 Rules alone, so that the same reply is always judged the same. A polite «sorry» in front does not count; a reply that
-names an answer before or after the refusal is no refusal.
+names an answer before or after the refusal is no refusal. To correct the question («Canada was already out») is seen as a
+refusal only where it says so («no such match», «そのような試合はありません»).
 """
 
 import re
@@ -12,7 +13,7 @@ import unicodedata
 
 MAX_REPLY_CHARACTERS = 100
 
-_NONE = "(?:あり|ござい|おり)ません|(?:は|が|も)?(?:ない(?!と困)|無い|なし)|見(?:つ|当)(?:か|た)(?:り|ら)"
+_NONE = "(?:あり|ござい|おり)ません|(?:は|が|も)?(?:ない|無い|なし)|見(?:つ|当)(?:か|た)(?:り|ら)"
 _KNOWN_THINGS = "記載|記述|記録|情報|データ|言及|資料|該当(?:する[^。]{1,8})?|答え|回答"
 _JAPANESE = re.compile(
     # 分かりません, わからなかったです, 分かりかねます; not 分からないことはない, 分かりませんか, かも分からない
@@ -23,7 +24,7 @@ _JAPANESE = re.compile(
     r"|(?:^|[はもて、])(?:私は)?(?:知りません|知らない(?:です)?$|存じ(?:上げ)?ません|存じかね)"
     rf"|(?:{_KNOWN_THINGS})(?:は|が|も|について(?:は)?|[^。、]{{0,8}}(?:は|が))?(?:{_NONE})"
     r"|(?:記載|記述|記録|言及|明記|公表|特定|確認|発表)(?:は)?(?:さ)?れて(?:い|お)(?:ない|ません|りません)"
-    r"|(?:書|述べ|触れ|記|示)(?:かれ|いて|られ|されて|れて|て)+(?:い|お|あ)?(?:ない|ません|りません)"
+    r"|(?:書かれて|書いて|述べられて|触れられて|記されて|示されて)(?:い|お|あ)?(?:ない|ません|りません)"
     r"|(?:答え|回答|判断|確認|特定|断定|お伝え)(?:は)?(?:する)?(?:こと(?:は|が))?(?:でき|られ)(?:ません|ない|かね)"
     r"|(?:そのような|そうした|そんな|該当の)[^。、]{1,14}(?:ありません|なかった|ない$|存在しません|行われていません|していません)"
     r"|情報を持って(?:い|お)(?:ない|ません|りません)"
@@ -35,8 +36,8 @@ _ENGLISH = re.compile(
     r"|\b(?:i am|i'm|we are|we're) (?:not (?:sure|certain|aware)|unsure|unable)\b"
     r"|\bunable to (?:answer|say|determine|find)"
     r"|\b(?:is|are|was|were|remains?) (?:unknown|unclear|unspecified)\b(?! to)"
-    r"|\bnot (?:known|mentioned|stated|specified|recorded|reported|given|provided|available)\b(?! (?:for|as|only))"
-    r"|\b(?:isn't|aren't|wasn't|weren't) (?:known|mentioned|stated|specified|recorded|reported|given|provided|clear)\b"
+    r"|\bnot (?:known|mentioned|stated|specified|recorded|reported|provided|available)\b(?! (?:for|as|only))"
+    r"|\b(?:isn't|aren't|wasn't|weren't) (?:known|mentioned|stated|specified|recorded|reported|provided|clear)\b"
     r"|\b(?:does not|doesn't|do not|don't|did not|didn't) (?:say|mention|state|specify|contain|provide)\b"
     r"|\bno (?:information|record|mention|data|answer)\b|\b(?:cannot|can't) (?:be )?(?:answer|determine|say|confirm)"
     r"|\b(?:there (?:is|was) )?no such (?:match|game|goal|player|team|event|person|thing)\b"
