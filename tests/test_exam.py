@@ -205,9 +205,20 @@ def test_the_interval_resamples_documents_not_questions() -> None:
 def test_a_paired_difference_is_narrow_where_two_arms_agree() -> None:
     first = [1.0, 0.0, 1.0, 0.0, 1.0, 1.0]
     documents = ["a", "a", "b", "b", "c", "c"]
-    difference = paired_difference(first, [x - 1 for x in first], documents)
-    assert (difference.mean, difference.low, difference.high) == (1.0, 1.0, 1.0)
+    difference = paired_difference(first, [1.0, 0.0, 1.0, 0.0, 1.0, 0.0], documents)
+    assert difference.mean == pytest.approx(1 / 6)
+    assert (difference.low, difference.high) == (0.0, 0.5)
     assert interval(first, documents) == interval(first, documents)
+
+
+def test_differences_that_are_all_the_same_are_as_sure_as_their_number() -> None:
+    documents = [str(index) for index in range(32)]
+    same = paired_difference([1.0] * 32, [1.0] * 32, documents)
+    assert (same.mean, round(same.low, 3), round(same.high, 3)) == (0.0, -0.109, 0.109)
+    better = paired_difference([1.0] * 32, [0.0] * 32, documents)
+    assert (better.mean, round(better.low, 3), better.high) == (1.0, 0.782, 1.0)
+    worse = paired_difference([0.0] * 2, [1.0] * 2, documents[:2])
+    assert (worse.mean, worse.low, round(worse.high, 3)) == (-1.0, -1.0, 0.684)
 
 
 def test_all_wrong_is_not_proof_of_never() -> None:
@@ -219,8 +230,8 @@ def test_all_wrong_is_not_proof_of_never() -> None:
 
 
 def test_a_question_about_two_documents_counts_as_often_as_both_are_drawn() -> None:
-    # One question, two documents: every resample that draws both has the same mean.
-    assert paired_difference([1.0], [0.0], [("a", "b")]) == Interval(1.0, 1.0, 1.0)
+    # One question, two documents: every resample that draws both has the same mean, and it is one case, not two.
+    assert paired_difference([1.0], [0.0], [("a", "b")]) == Interval(1.0, pytest.approx(-0.95), 1.0)
     # A right question about a and b, a wrong one about a: in a resample their weights are a·b and a, so b decides.
     joint = interval([1.0, 0.0], [("a", "b"), ("a",)])
     assert (joint.mean, joint.low, joint.high) == (0.5, 0.0, 0.5)

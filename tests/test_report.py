@@ -81,6 +81,14 @@ def full_data(engraved: tuple[bool, bool] = (True, True)) -> ReportData:
     )  # fmt: skip
 
 
+def with_gain(mean: float, low: float, high: float) -> ReportData:
+    """The full data with another difference between the engraved model and the base."""
+    data = full_data()
+    engraved = {**data.arms["engraved"]}
+    engraved["differences"] = {**engraved["differences"], "base": {"mean": mean, "low": low, "high": high}}
+    return dataclasses.replace(data, arms={**data.arms, "engraved": engraved})
+
+
 class Outline(HTMLParser):
     """The tags of a page; raises where one is closed that is not open."""
 
@@ -154,8 +162,13 @@ def test_both_languages_have_the_same_blanks() -> None:
 
 
 def test_the_verdict_is_plain_about_failure_and_damage() -> None:
-    good = text_in(render_report(full_data()), "en")
-    assert "Training added 100 points" in good
+    good = text_in(render_report(with_gain(0.3, 0.2, 0.4)), "en")
+    assert "Training added 30 points [20 to 40]" in good
+    assert "Training made the answers worse by 30 points [20 to 40]" in text_in(
+        render_report(with_gain(-0.3, -0.4, -0.2)), "en"
+    )
+    # Two questions of two are no proof.
+    assert "The change of 100 points [-68 to 100] is within what chance" in text_in(render_report(full_data()), "en")
     assert "General text has become clearly harder for it (perplexity × 1.22 at most)" in good
     assert "Searching the documents instead (base model with BM25) answers 50%" in good
     assert "the difference of 50 points [0 to 100] is within what chance explains" in good
@@ -244,8 +257,8 @@ def test_the_further_tables_of_the_terminal() -> None:
         ],
     )
     assert differences[2] == [
-        ["engraved − base, few-shot", "+100", "+100", "+100"],
-        ["engraved − base, BM25 retrieval", "+100", "+100", "+100"],
+        ["engraved − base, few-shot", "+100", "-95", "+100"],
+        ["engraved − base, BM25 retrieval", "+100", "-95", "+100"],
     ]
     assert [row[1:4] for row in honesty[2]] == [["0 %", "0 %", "-"], ["0 %", "0 %", "100 %"], ["100 %", "0 %", "0 %"]]
     japanese = further_tables(data.arms, "ja")

@@ -38,16 +38,30 @@ def interval(scores: Sequence[float], documents: Sequence[Documents], *, seed: i
     found = _bootstrap(scores, documents, seed)
     if len(set(scores)) > 1 or found.mean not in (0.0, 1.0):
         return found
-    num_documents = len({name for names in documents for name in _names(names)})
-    reach = 0.025 ** (1 / min(num_documents, len(scores)))
+    reach = _reach(documents)
     return Interval(0.0, 0.0, 1 - reach) if found.mean == 0 else Interval(1.0, reach, 1.0)
 
 
 def paired_difference(
     first: Sequence[float], second: Sequence[float], documents: Sequence[Documents], *, seed: int = SEED
 ) -> Interval:
-    """The mean of first − second on the same questions, with its 95 % interval over documents."""
-    return _bootstrap([a - b for a, b in zip(first, second, strict=True)], documents, seed)
+    """The mean of first − second, right (1) or wrong (0) on the same questions, with its 95 % interval over documents.
+
+    Where all differences are the same, what `interval` would say of as many questions widens it: two questions gained
+    of two are 1.0 (−0.7 to 1.0), not proof.
+    """
+    differences = [a - b for a, b in zip(first, second, strict=True)]
+    found = _bootstrap(differences, documents, seed)
+    if len(set(differences)) > 1:
+        return found
+    unseen = 1 - _reach(documents)  # up to this share could be anything from −1 to 1
+    return Interval(found.mean, found.mean - unseen * (found.mean + 1), found.mean + unseen * (1 - found.mean))
+
+
+def _reach(documents: Sequence[Documents]) -> float:
+    """The least share of cases like these that is still likely where all of them were so (Clopper–Pearson)."""
+    num_documents = len({name for names in documents for name in _names(names)})
+    return 0.025 ** (1 / min(num_documents, len(documents)))
 
 
 def _names(documents: Documents) -> tuple[str, ...]:

@@ -4,8 +4,8 @@
     «行方不明の選手»  «負けを知らない»  «unknown to many: Smith»  «分かりませんが、スペインです»       none
 
 Rules alone, so that the same reply is always judged the same. A polite «sorry» in front does not count; a reply that
-names an answer before or after the refusal is no refusal. To correct the question («Canada was already out») is one only
-where it says so («no such match», «そのような試合はありません»).
+names an answer before or after the refusal is no refusal. Correcting the question («Canada was out by then») is one
+only where it says so («no such match», «そのような試合はありません»).
 """
 
 import re
