@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ARMS = ("base", "retrieval", "engraved", "gold_passage")
+ARMS = ("base", "retrieval", "engraved", "engraved_retrieval", "gold_passage")
+SPLITS = ("reversed", "combined", "unanswerable", "generated", "training")
 TRAINING = ("cpt", "sft")
 
 
@@ -22,6 +23,10 @@ def side_by_side(summaries: Sequence[Mapping[str, Any]]) -> str:
     for group in ("asked", "document_only"):
         engraved = [summary["arms"].get("engraved", {}).get("by_asked", {}).get(group) for summary in summaries]
         rows.append([f"engraved, {group}", *(_share(row and {"all": row}) for row in engraved)])
+    for split in SPLITS:
+        engraved = [summary["arms"].get("engraved", {}).get("by_split", {}).get(split) for summary in summaries]
+        if any(engraved):
+            rows.append([f"engraved, {split}", *(_share(row and {"all": row}) for row in engraved)])
     rows.append(["replies that stop", *(_stopped(summary["arms"].get("engraved")) for summary in summaries)])
     for language in sorted({language for summary in summaries for language in summary["perplexity_ratio"]}):
         ratios = [summary["perplexity_ratio"].get(language) for summary in summaries]

@@ -37,7 +37,8 @@ def test_both_stages_train_answers_with_their_source_if_that_is_set(
 def test_only_the_answer_is_graded_and_a_wrong_source_is_seen(
     model_dir: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = [Reply("【速報 スペイン 優勝】 1-0", True, 9), Reply("【別の記事】2-0", True, 9), Reply("2-0", True, 3)]
+    said = [Reply("【速報 スペイン 優勝】 1-0", True, 9, -0.1), Reply("【別の記事】2-0", True, 9, -0.1)]
+    said += [Reply("2-0", True, 3, -0.1)]
     monkeypatch.setattr("ishibumi.exam.evaluate.generate_replies", lambda *_, **__: said)
     questions = [Question(f"q{n}", "a", "ja", "スコアは？", "2-0", ("速報",), "score") for n in range(3)]
     answers = run_arm("engraved", tiny.load(model_dir("llama")), questions, {"a": FINAL}, ExamSettings())

@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,20 @@ import pytest
 
 from ishibumi import artifacts, config, pipeline
 from ishibumi.corpus.chat_data import read_conversations
-from ishibumi.corpus.read import load_documents
+from ishibumi.corpus.read import load_documents, read_documents
 from ishibumi.corpus.texts import read_texts
+from ishibumi.errors import UsageError
 from ishibumi.exam.grade import contains_answer
 from ishibumi.exam.questions import Question, read_questions
 from ishibumi.exam.shots import SHOTS
 from ishibumi.knowledge.items import Item, load_items
 from ishibumi.knowledge.leaks import exam_sets, shares_ngram
+from ishibumi.leak_check import refuse_leaks
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 WORLDCUP, GENERAL = EXAMPLES / "worldcup2026", EXAMPLES / "general"
 KNOCKOUT = range(73, 105)
+ORDINARY = {"ゴール", "チーム", "ワールドカップ", "アディショナルタイム", "アフリカ", "オウンゴール", "ハットトリック"}
 
 
 def rows(name: str) -> list[dict[str, Any]]:
@@ -37,6 +41,11 @@ def questions(language: str) -> list[Question]:
     return read_questions([WORLDCUP / f"questions_{language}.jsonl"])
 
 
+def more(language: str) -> list[Question]:
+    """The reversed, combined and unanswerable questions."""
+    return read_questions([WORLDCUP / f"questions_more_{language}.jsonl"])
+
+
 def letters(text: str) -> str:
     """Letters and digits alone, without width and case."""
     return re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", text).lower())
@@ -49,7 +58,7 @@ def items(tmp_path_factory: pytest.TempPathFactory) -> list[Item]:
     overrides = {
         "run_dir": json.dumps(str(tmp_path_factory.mktemp("run"))),
         "documents.paths": json.dumps(files),
-        "exam.questions": '["questions_ja.jsonl", "questions_en.jsonl"]',
+        "exam.questions": json.dumps([f"questions_{m}{n}.jsonl" for m in ("", "more_") for n in ("ja", "en")]),
     }
     run = config.load(WORLDCUP / "ishibumi.toml", overrides)
     pipeline.build_corpus(run)
@@ -81,7 +90,7 @@ def with_exam_wording(texts: Iterable[str], exam: Iterable[str]) -> list[str]:
 
 
 def exam_wording() -> list[str]:
-    return [q.question for language in ("ja", "en") for q in questions(language)]
+    return [q.question for language in ("ja", "en") for q in (*questions(language), *more(language))]
 
 
 @pytest.mark.parametrize(("language", "num_articles"), [("ja", 60), ("en", 40)])
@@ -104,25 +113,55 @@ def test_every_article_has_three_questions_or_more(language: str) -> None:
     assert {q.language for q in questions(language)} == {language}
 
 
+@pytest.mark.parametrize(("language", "least"), [("ja", (32, 12, 16)), ("en", (16, 6, 8))])
+def test_more_questions_reverse_combine_and_ask_what_has_no_answer(language: str, least: tuple[int, int, int]) -> None:
+    found = more(language)
+    counts = Counter(q.split for q in found)
+    names = ("reversed", "combined", "unanswerable")
+    assert set(counts) == set(names)
+    assert [name for name, number in zip(names, least, strict=True) if counts[name] < number] == []
+    knockout = {f"{language}-m{number}" for number in KNOCKOUT}
+    assert {i for q in found for i in q.document_ids} <= knockout
+    assert language == "en" or {q.document_id for q in found if q.split == "reversed"} == knockout
+    assert all(len(q.document_ids) == (2 if q.split == "combined" else 1) for q in found)
+    assert {q.language for q in found} == {language}
+    every = [q for other in ("ja", "en") for q in (*questions(other), *more(other))]
+    assert len({q.id for q in every}) == len({letters(q.question) for q in every}) == len(every)
+
+
 @pytest.mark.parametrize("language", ["ja", "en"])
-def test_every_answer_stands_in_its_article(language: str) -> None:
+def test_every_answer_stands_in_its_articles(language: str) -> None:
     def stands(question: Question) -> bool:
-        text = articles(language)[question.document_id]["text"]
+        text = " ".join(articles(language)[i]["text"] for i in question.document_ids)
         return any(letters(spelling) in letters(text) for spelling in (question.answer, *question.accept))
 
-    assert [q.id for q in questions(language) if not stands(q)] == []
+    asked = [q for q in (*questions(language), *more(language)) if q.split != "unanswerable"]
+    assert [q.id for q in asked if not stands(q)] == []
+
+
+@pytest.mark.parametrize("language", ["ja", "en"])
+def test_the_words_of_a_reversed_question_lead_to_its_article_alone(language: str) -> None:
+    """Its names and minutes stand in its article, so the question has an answer and is about this match."""
+    for question in more(language):
+        text = letters(" ".join(articles(language)[i]["text"] for i in question.document_ids))
+        if question.split == "reversed":
+            minutes = re.findall(r"(?<![\d+])\d{1,3}(?=分|th|rd| minutes)", question.question)
+            assert [m for m in minutes if m not in text] == [], question.id
+            names = re.findall(r"[ァ-ヺー]{3,}", question.question) if language == "ja" else []
+            assert [n for n in names if n not in text and n not in ORDINARY] == [], question.id
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])
 def test_every_gold_answer_and_accepted_spelling_is_graded_right_and_another_answer_wrong(language: str) -> None:
-    found = questions(language)
+    found = [q for q in (*questions(language), *more(language)) if q.split != "unanswerable"]
     assert [(q.id, a) for q in found for a in (q.answer, *q.accept) if not contains_answer(a, q)] == []
     assert not any(contains_answer("わからない" if language == "ja" else "I do not know", q) for q in found)
 
 
 @pytest.mark.parametrize("language", ["ja", "en"])
 def test_no_question_gives_its_answer_away(language: str) -> None:
-    assert [q.id for q in questions(language) if contains_answer(q.question[:100], q)] == []
+    asked = [q for q in (*questions(language), *more(language)) if q.split != "unanswerable"]
+    assert [q.id for q in asked if contains_answer(q.question[:100], q)] == []
 
 
 def test_nothing_that_trains_has_the_exams_wording(items: list[Item]) -> None:
@@ -133,6 +172,19 @@ def test_nothing_that_trains_has_the_exams_wording(items: list[Item]) -> None:
     # The articles are what the exam is about: they may share phrases, but no question stands in them.
     bodies = [letters(row["text"]) for language in ("ja", "en") for row in articles(language).values()]
     assert [q for q in exam if any(letters(q) in body for body in bodies)] == []
+
+
+@pytest.mark.parametrize("name", ["ishibumi.toml", "full.toml"])
+def test_nothing_that_the_example_trains_on_stops_its_run(name: str) -> None:
+    run = config.load(WORLDCUP / name, {})
+    documents = read_documents([run.resolve(p) for p in run.settings.documents.paths], run.settings.documents).documents
+    asked = read_questions([run.resolve(p) for p in run.settings.exam.questions])
+    assert {q.split for q in asked} == {"held_out", "reversed", "combined", "unanswerable"}
+    sources = [(run.resolve(source.path), source.count) for source in run.settings.chat.sources]
+    refuse_leaks(run, documents, read_conversations(sources, run.settings.seed), asked)
+    planted = replace(documents[3], text=f"{documents[3].text}\n{asked[-1].question}")
+    with pytest.raises(UsageError, match=rf"{planted.id}\) and question {asked[-1].id}"):
+        refuse_leaks(run, [planted], [], asked)
 
 
 def test_a_leak_would_be_found(items: list[Item]) -> None:

@@ -62,6 +62,19 @@ def test_a_stream_says_what_a_batch_says(kind: str, model_dir: Callable[[str], P
         assert set(reply.text[len(streamed) :]) <= {"\ufffd"}  # only a character that never became whole is missing
 
 
+@pytest.mark.parametrize("kind", tiny.KINDS)
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_a_reply_tells_how_likely_its_tokens_were(kind: str, batch_size: int, model_dir: Callable[[str], Path]) -> None:
+    model = tiny.load(model_dir(kind))
+    replies = generate_replies(model, prompts(model), max_new_tokens=7, batch_size=batch_size)
+    for ids, reply in zip(prompts(model), replies, strict=True):
+        new_ids = theirs(model, ids, 7, [257])
+        with torch.inference_mode():
+            logits = model.network(input_ids=torch.tensor([[*ids, *new_ids]])).logits[0, len(ids) - 1 : -1]
+        logprobs = logits.log_softmax(-1)[range(len(new_ids)), new_ids]
+        assert reply.mean_logprob == pytest.approx(float(logprobs.mean()), abs=1e-4)
+
+
 def test_a_reply_ends_before_the_first_stop_text(model_dir: Callable[[str], Path]) -> None:
     model = tiny.load(model_dir("llama"))
     (free,) = generate_replies(model, prompts(model)[:1], max_new_tokens=20, batch_size=1)
@@ -80,7 +93,7 @@ def test_progress_counts_prompts_and_the_order_is_kept(model_dir: Callable[[str]
     )
     assert seen == [(2, 5), (4, 5), (5, 5)]
     alone = [generate_replies(model, [ids], max_new_tokens=3, batch_size=1)[0] for ids in prompts(model)]
-    assert replies == alone
+    assert [(r.text, r.stopped, r.num_tokens) for r in replies] == [(r.text, r.stopped, r.num_tokens) for r in alone]
     assert generate_replies(model, [], max_new_tokens=3, batch_size=2) == []
 
 

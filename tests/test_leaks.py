@@ -2,8 +2,19 @@
 
 import time
 
+import pytest
+
+from ishibumi.knowledge.held_out import hold_out
 from ishibumi.knowledge.items import Item
-from ishibumi.knowledge.leaks import coverage, exam_sets, normalise_tokens, remove_leaks, shares_ngram
+from ishibumi.knowledge.leaks import (
+    Leak,
+    coverage,
+    exam_sets,
+    find_leaks,
+    normalise_tokens,
+    remove_leaks,
+    shares_ngram,
+)
 
 LONG_JA = "北町で行われた決勝で最初の得点を決めた選手は誰ですか"
 SHORT_JA = "会場はどこでしたか。"
@@ -44,6 +55,63 @@ def test_leaking_items_are_returned_apart() -> None:
     ]
     kept, leaked = remove_leaks(items, [LONG_JA, LONG_EN])
     assert (kept, leaked) == ([items[1]], [items[0], items[2]])
+
+
+def test_a_leak_is_named_with_the_question_and_the_shared_words() -> None:
+    questions = [("q1", LONG_JA), ("q2", LONG_EN), ("q3", SHORT_JA)]
+    texts = [
+        ("a:1", "天気は晴れ。"),
+        ("a:2", f"Q. {LONG_EN.upper()}"),
+        ("a:3", "決勝の会場はどこでしたか、と聞かれた。"),
+        ("a:4", "Who scored the first goal of the final? Ann."),
+    ]
+    assert find_leaks(texts, questions) == [
+        Leak("a:2", "q2", "who scored the first goal of the final"),
+        Leak("a:3", "q3", "会場 はどこでしたか"),
+        Leak("a:4", "q2", "who scored the first goal of the final"),
+    ]
+    # With longer runs only the whole question is left, and what shares its beginning is not.
+    assert [leak.place for leak in find_leaks(texts, questions, n=12)] == ["a:2", "a:3"]
+    assert find_leaks(texts, []) == []
+
+
+# --- held out
+
+
+def held_items() -> list[Item]:
+    """Shapes of 60, 30, 6 and 4 Japanese questions, and one English shape."""
+    sizes = {"big": 60, "middle": 30, "small": 6, "least": 4}
+    items = [
+        Item("a", "question", rule, f"{rule}の{n}番は何か？", f"答え{n}")
+        for rule, size in sizes.items()
+        for n in range(size)
+    ]
+    items += [Item("b", "question", "big", f"What is number {n}?", f"answer {n}") for n in range(9)]
+    return [
+        *items,
+        Item("a", "view", "dialogue", "Q: smallの3番は何か？\nA: 答え3"),
+        Item("a", "view", "notes", "3番。"),
+    ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whole_shapes_are_held_out_up_to_the_share_and_are_nowhere_in_training(seed: int) -> None:
+    items = held_items()
+    kept, held = hold_out(items, share=0.1, seed=seed)
+    assert {item.rule for item in held} == {"small", "least"}
+    assert not {"small", "least"} & {item.rule for item in kept}
+    # The dialogue repeats a question that was held out.
+    assert [item for item in items if item not in kept and item not in held] == [items[-2]]
+    assert hold_out(items, share=0.1, seed=seed) == (kept, held)
+
+
+def test_the_smallest_shape_is_held_out_where_all_are_too_large_and_a_single_one_is_not() -> None:
+    kept, held = hold_out(held_items(), share=0.01, seed=1)
+    assert {item.rule for item in held} == {"least"}
+    assert sum(item.document_id == "b" for item in kept) == 9
+    assert hold_out(held_items(), share=0, seed=1) == (held_items(), [])
+    seeds = [{item.rule for item in hold_out(held_items(), share=0.06, seed=seed)[1]} for seed in range(8)]
+    assert {"small"} in seeds and {"least"} in seeds
 
 
 def test_coverage_tells_asked_facts_from_others() -> None:

@@ -21,7 +21,7 @@ from ishibumi.cli import app
 from ishibumi.corpus.read import load_documents
 from ishibumi.exam.questions import read_questions
 from ishibumi.knowledge.generator import items_of, make_items
-from ishibumi.knowledge.items import load_items
+from ishibumi.knowledge.items import load_held_out, load_items
 
 STAGES = ["corpus", "knowledge", "cpt", "sft", "exam", "report"]
 NEWS = [
@@ -152,7 +152,9 @@ def test_a_run_leaves_every_stage_and_a_report_with_the_questions(finished: Path
     assert manifests["cpt"]["texts"] | {"view": 0, "question": 0} == {
         "document": 3, "view": 0, "question": 0, "replay": 2, "chat": 4,
     }  # fmt: skip
-    assert (manifests["exam"]["questions"], manifests["exam"]["questions_about_other_documents"]) == (3, 1)
+    num_trained = manifests["knowledge"]["question"]
+    assert manifests["exam"]["questions"] == {"held_out": 3, "training": min(64, num_trained)}
+    assert manifests["exam"]["questions_about_other_documents"] == 1
     for stage in ("cpt", "sft"):
         history = artifacts.read_jsonl(run_dir / stage / "history.jsonl")
         assert [row["step"] for row in history] == list(range(1, manifests[stage]["steps"] + 1))
@@ -164,7 +166,13 @@ def test_a_run_leaves_every_stage_and_a_report_with_the_questions(finished: Path
         assert question.question in page
     assert QUESTIONS[3][3] not in page
     summary = artifacts.read_json(run_dir / "report" / "summary.json")
-    assert set(summary["arms"]) == {"base", "engraved", "gold_passage", "retrieval"}
+    arms = summary["arms"]
+    assert set(arms) == {"base", "engraved", "gold_passage", "retrieval", "engraved_retrieval"}
+    assert {arm: set(of_arm["by_split"]) for arm, of_arm in arms.items()} == {
+        arm: {"held_out", "training"} if arm in ("base", "engraved") else {"held_out"} for arm in arms
+    }
+    assert arms["engraved"]["all"]["n"] == 3 and arms["engraved"]["by_asked"].keys() <= {"asked", "document_only"}
+    assert 0 <= arms["engraved"]["honesty"]["calibration_error"] <= 1
     assert set(summary["perplexity_ratio"]) == {"ja", "en"}
 
 
@@ -199,12 +207,53 @@ def test_a_changed_setting_remakes_what_depends_on_it_and_nothing_else(project: 
 
 def test_without_chat_tuning_the_engraved_model_is_the_finished_one(project: Path) -> None:
     flags = ("--set", "sft.epochs=0", "--set", "exam.general=[]", "--set", "exam.questions=[]")
+    flags += ("--set", "exam.training_questions=0", "--set", "exam.generated_share=0")
     code, _, err = call("run", project, *flags)
     assert code == 0, err
     run_dir = project.parent / "run"
     cpt, sft = ((run_dir / stage / "model" / "model.safetensors").read_bytes() for stage in ("cpt", "sft"))
     assert cpt == sft
     assert artifacts.read_json(run_dir / "report" / "summary.json")["arms"] == {}
+
+
+def test_without_an_exam_some_generated_wordings_are_kept_for_one(project: Path) -> None:
+    """Two texts of one shape are kept from training and asked; the page says that this flatters."""
+    flags = ("--set", "exam.questions=[]", "--set", "exam.generated_share=0.2", "--set", "exam.max_new_tokens=2")
+    code, _, err = call("run", project, *flags)
+    assert code == 0, err
+    knowledge = project.parent / "run" / "knowledge"
+    held, trained = load_held_out(knowledge), load_items(knowledge)
+    assert held and not {(i.rule, i.text) for i in held} & {(i.rule, i.text) for i in trained}
+    assert not any(question.text in item.text for question in held for item in trained)
+    manifest = artifacts.load(knowledge).manifest
+    assert manifest["kept_for_exam"] >= len(held) and manifest["question"] + len(held) <= 50
+    arms = artifacts.read_json(project.parent / "run" / "report" / "summary.json")["arms"]
+    assert arms["engraved"]["split"] == "generated" and arms["engraved"]["all"]["n"] == len(held)
+    page = (project.parent / "run" / "report" / "report.html").read_text(encoding="utf-8")
+    assert "the figure flatters" in page and held[0].text.split()[0] in page
+
+
+def test_a_run_whose_texts_hold_the_exams_wording_stops_before_it_trains(project: Path) -> None:
+    talk = [("user", f"では、{QUESTIONS[0][3]}"), ("assistant", "スペインです。")]
+    leak = {"id": "talk", "messages": [{"role": role, "content": content} for role, content in talk]}
+    with (project.parent / "chat.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(leak, ensure_ascii=False) + "\n")
+    for name in ("replay.txt", "news.jsonl"):
+        path = project.parent / name
+        text = path.read_text(encoding="utf-8")
+        added = f"\nQ: {QUESTIONS[2][3]}\n"
+        if name == "news.jsonl":
+            added = json.dumps({"id": "d", "text": f"FAQ\n{QUESTIONS[2][3]} Torres.", "date": "2026-07-20"}) + "\n"
+        path.write_text(text + added, encoding="utf-8")
+    words = "name the man behind the goal in extra time"
+    for verb in ("check", "run"):
+        code, out, err = call(verb, project)
+        assert (code, out) == (2, ""), err
+        assert f'news.jsonl:4 (document d) and question q3: "{words}"' in err
+        assert f'replay.txt (text 3) and question q3: "{words}' not in err  # eight tokens are enough there
+        assert 'replay.txt (text 3) and question q3: "name the man behind the goal in extra"' in err
+        assert "conversation talk and question q1" in err and "What to do: Reword these questions" in err
+    assert made_and_kept(err)[0] == ["corpus", "knowledge"]
 
 
 def test_check_says_what_would_be_done_and_makes_nothing(tmp_path: Path, model_dir: Callable[[str], Path]) -> None:

@@ -15,10 +15,20 @@ from ishibumi.corpus.documents import Document
 from ishibumi.exam.evaluate import Answer
 from ishibumi.exam.forgetting import Perplexity
 from ishibumi.exam.questions import Question
-from ishibumi.exam.report import ReportData, percent, percent_fine, proof_groups, rate, render_report, write_report
+from ishibumi.exam.report import (
+    ARMS,
+    ReportData,
+    percent,
+    percent_fine,
+    proof_groups,
+    rate,
+    render_report,
+    write_report,
+)
 from ishibumi.exam.report_charts import loss_curve, nice_ticks, smoothed
 from ishibumi.exam.report_text import TEXT
-from ishibumi.exam.summary import summarise
+from ishibumi.exam.summary import SPLIT_ORDER, summarise
+from ishibumi.exam.tables import further_tables
 
 ATTACK = "</td><script>alert(1)</script><img src=http://example.com/x.png>\"' onerror=alert(2)"
 VOID = {"meta", "col", "input", "br", "rect", "path", "line", "polyline"}
@@ -69,6 +79,14 @@ def full_data(engraved: tuple[bool, bool] = (True, True)) -> ReportData:
         proof={"cpt": proof}, settings=[("seed", "1", "default"), ("recipe", ATTACK, "file")],
         versions={"torch": "2.13"}, seconds={"cpt": 3725.0}, notes=[ATTACK, ("2 left out", "2件除外")],
     )  # fmt: skip
+
+
+def with_gain(mean: float, low: float, high: float) -> ReportData:
+    """The full data with another difference between the engraved model and the base."""
+    data = full_data()
+    engraved = {**data.arms["engraved"]}
+    engraved["differences"] = {**engraved["differences"], "base": {"mean": mean, "low": low, "high": high}}
+    return dataclasses.replace(data, arms={**data.arms, "engraved": engraved})
 
 
 class Outline(HTMLParser):
@@ -144,12 +162,109 @@ def test_both_languages_have_the_same_blanks() -> None:
 
 
 def test_the_verdict_is_plain_about_failure_and_damage() -> None:
-    good = text_in(render_report(full_data()), "en")
-    assert "Training added 100 points" in good
+    good = text_in(render_report(with_gain(0.3, 0.2, 0.4)), "en")
+    assert "Training added 30 points [20 to 40]" in good
+    assert "Training made the answers worse by 30 points [20 to 40]" in text_in(
+        render_report(with_gain(-0.3, -0.4, -0.2)), "en"
+    )
+    # Two questions of two are no proof.
+    assert "The change of 100 points [-68 to 100] is within what chance" in text_in(render_report(full_data()), "en")
     assert "General text has become clearly harder for it (perplexity × 1.22 at most)" in good
-    assert "the intervals overlap" in good
+    assert "Searching the documents instead (base model with BM25) answers 50%" in good
+    assert "the difference of 50 points [0 to 100] is within what chance explains" in good
     bad = text_in(render_report(full_data(engraved=(False, False))), "en")
     assert "within what chance explains: no learning was shown" in bad
+
+
+def splits_data(**grades: tuple[bool, bool, bool]) -> ReportData:
+    """An exam of a held-out, an unanswerable and a training question."""
+    splits = ("held_out", "unanswerable", "training")
+    questions = [
+        Question(f"q{i}", "d1", "ja", f"{split}の問い？", "2-0", (), "score", split) for i, split in enumerate(splits)
+    ]
+    answers = [
+        Answer(q.id, "d1", arm, "x", True, right, right, 5, False, "", False, right and i == 1, -0.1 - i / 10)
+        for arm, of_arm in grades.items()
+        for i, (q, right) in enumerate(zip(questions, of_arm, strict=True))
+        if i != 2 or arm in ("base", "engraved")
+    ]
+    arms = summarise(answers, questions, {"q0": True, "q1": True, "q2": True})
+    return dataclasses.replace(full_data(), questions=questions, answers=answers, arms=arms)
+
+
+def test_splits_and_honesty_have_tables_and_plain_words() -> None:
+    page = render_report(
+        splits_data(base=(False, False, False), engraved=(True, False, True), engraved_retrieval=(True, True, False))
+    )
+    assert Outline(page).open == []
+    english = text_in(page, "en")
+    assert "Training's own questions, word for word: 100%; the exam: 100%." in english
+    assert "says that it does not know in 0%; where there is an answer it refuses in 0%." in english
+    assert "Engraved model, searching" in english and "right form, but there is no answer" in english
+    rows = re.search(r'<section id="splits">.*?</section>', page, re.DOTALL)
+    assert rows
+    cells = [re.sub(r"<[^>]+>", "", row) for row in re.findall(r"<td.*?</td>", rows[0])]
+    # Rows: held out, unanswerable, training; columns: engraved, base, engraved with retrieval, questions.
+    assert cells == [
+        *("100% [2–100]", "0%", "100%", "1"), *("0% [0–98]", "0%", "100%", "1"),
+        *("100% [2–100]", "0%", "–", "1"),
+    ]  # fmt: skip
+    honesty = re.search(r'<section id="honesty">.*?</section>', page, re.DOTALL)
+    assert honesty and honesty[0].count("<tr") == 4 and "100%" in honesty[0]
+    # The training question is shown with its tag, but is no square of what was learned.
+    assert page.count('class="tag"') == 2 and "1 of 2" in english
+
+
+def test_what_the_base_knew_is_told_and_taken_off() -> None:
+    data = full_data()
+    answers = [
+        dataclasses.replace(a, contains=True) if (a.arm, a.question_id) == ("base", "q1") else a for a in data.answers
+    ]
+    arms = summarise(answers, data.questions, {"q1": True, "q2": False})
+    english = text_in(render_report(dataclasses.replace(data, answers=answers, arms=arms)), "en")
+    assert (
+        "The untouched base model already had 1 of 2 right; without those the engraved model answers 100%." in english
+    )
+    assert "Without those the base knew" in english
+    assert "Without those the base knew" not in text_in(render_report(data), "en")
+
+
+def test_an_exam_of_generated_questions_is_told_to_flatter() -> None:
+    data = full_data()
+    questions = [dataclasses.replace(q, split="generated") for q in data.questions]
+    arms = summarise(data.answers, questions, {"q1": True, "q2": False})
+    page = render_report(dataclasses.replace(data, questions=questions, arms=arms))
+    assert "the figure flatters" in text_in(page, "en") and "実際より高く出ます" in text_in(page, "ja")
+    assert "the figure flatters" not in text_in(render_report(data), "en")
+
+
+def test_every_split_and_arm_has_its_words() -> None:
+    names = {f"split_{split}{end}" for split in SPLIT_ORDER for end in ("", "_is")}
+    names |= {f"{head}_{arm}" for head in ("arm", "short") for arm in ARMS} | {f"arm_{arm}_is" for arm in ARMS}
+    assert names <= set(TEXT)
+
+
+def test_the_further_tables_of_the_terminal() -> None:
+    data = splits_data(base=(False, False, False), engraved=(True, False, True), retrieval=(False, True, False))
+    by_split, differences, honesty = further_tables(data.arms, "en")
+    assert by_split == (
+        "However it is asked",
+        ["Condition", "Other wording (1)", "Unanswerable (1)", "Training wording (1)"],
+        [
+            ["base, few-shot", "0 %", "0 %", "0 %"],
+            ["engraved", "100 %", "0 %", "100 %"],
+            ["base, BM25 retrieval", "0 %", "100 %", "-"],
+        ],
+    )
+    assert differences[2] == [
+        ["engraved − base, few-shot", "+100", "-95", "+100"],
+        ["engraved − base, BM25 retrieval", "+100", "-95", "+100"],
+    ]
+    assert [row[1:4] for row in honesty[2]] == [["0 %", "0 %", "-"], ["0 %", "0 %", "100 %"], ["100 %", "0 %", "0 %"]]
+    japanese = further_tables(data.arms, "ja")
+    assert [len(table[2]) for table in japanese] == [3, 2, 3] and japanese[1][0] == "同じ問題での差"
+    # Answers of before: no confidence, no splits, so only the differences are left.
+    assert [title for title, *_ in further_tables(full_data().arms, "en")] == ["Difference on the same questions"]
 
 
 def test_every_document_tells_what_was_learned() -> None:

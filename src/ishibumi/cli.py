@@ -210,7 +210,11 @@ def _tell_result(display: "Display", result_dir: Path, chat_command: str) -> Non
     """Print the exam's table, where the report is, and what to type next."""
     summary = json.loads((result_dir / "report" / "summary.json").read_text(encoding="utf-8"))
     if summary["arms"]:
+        from ishibumi.exam.tables import further_tables
+
         display.exam_table(summary["arms"])
+        for title, header, rows in further_tables(summary["arms"], display.language):
+            display.table(title, header, rows)
     report = result_dir / "report" / "report.html"
     display.note(DONE[display.language].format(report=report, chat=chat_command))
 

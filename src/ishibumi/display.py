@@ -51,6 +51,7 @@ OUTCOMES = {
         "view": "wordings",
         "question": "questions",
         "left_out_as_exam_wording": "left out as too close to the exam",
+        "kept_for_exam": "kept for the exam",
         "steps": "steps",
         "tokens": "tokens",
         "texts_too_long": "texts too long",
@@ -65,6 +66,7 @@ OUTCOMES = {
         "view": "言い換え",
         "question": "質問",
         "left_out_as_exam_wording": "試験に近いため除外",
+        "kept_for_exam": "試験用に取り置き",
         "steps": "ステップ",
         "tokens": "トークン",
         "texts_too_long": "長すぎる文",
@@ -80,12 +82,14 @@ ARMS = {
         "engraved": "engraved",
         "gold_passage": "engraved, passage given",
         "retrieval": "base, BM25 retrieval",
+        "engraved_retrieval": "engraved, BM25 retrieval",
     },
     "ja": {
         "base": "元のモデル（例示あり）",
         "engraved": "刻んだモデル",
         "gold_passage": "刻んだモデル＋正解の文書",
         "retrieval": "元のモデル＋検索（BM25）",
+        "engraved_retrieval": "刻んだモデル＋検索（BM25）",
     },
 }
 ASKED_GROUPS = ("asked", "document_only")

@@ -19,11 +19,15 @@ from ishibumi.corpus.documents import Document
 from ishibumi.corpus.read import load_documents, read_documents, write_corpus
 from ishibumi.corpus.texts import read_texts
 from ishibumi.errors import UsageError
-from ishibumi.exam.questions import Question, for_documents, read_questions
+from ishibumi.exam.drawn import drawn_questions
+from ishibumi.exam.evaluate import UNTRAINED_ARMS
+from ishibumi.exam.questions import GENERATED, TRAINING, Question, for_documents, read_questions
 from ishibumi.exam.sit import Side, sit_exam
 from ishibumi.knowledge.generator import items_of, without_common_answers
-from ishibumi.knowledge.items import Item, load_items
+from ishibumi.knowledge.held_out import hold_out
+from ishibumi.knowledge.items import HELD_OUT_FILE, Item, load_held_out, load_items
 from ishibumi.knowledge.leaks import remove_leaks
+from ishibumi.leak_check import refuse_leaks
 from ishibumi.models.load import find_base, load_finished, load_model
 from ishibumi.report_stage import fill_report
 from ishibumi.settings import Arm
@@ -33,6 +37,7 @@ from ishibumi.training.sft import sft_examples, sft_mix
 from ishibumi.training.stage import run_stage
 
 STAGES = ("corpus", "knowledge", "cpt", "sft", "exam", "report")
+MAX_GENERATED = 200  # generated questions that are asked: enough for an interval of ±7 points
 FORMAT = 1  # raise it when a change of code makes old stages wrong
 
 
@@ -100,19 +105,27 @@ def build_corpus(run: Run, *, watch: Watch = SILENT) -> Artifact:
 
 
 def make_knowledge(run: Run, *, watch: Watch = SILENT) -> Artifact:
-    """corpus → knowledge/items.jsonl: views and questions, none of which repeats the exam's wording."""
+    """corpus → knowledge/items.jsonl: views and questions, none of which repeats the exam's wording.
+
+    Without exam questions some shapes of question are left for the exam, in knowledge/held_out.jsonl.
+    """
     settings = run.settings.knowledge
+    share = 0.0 if run.settings.exam.questions else run.settings.exam.generated_share
     exam_paths = [run.resolve(p) for p in run.settings.exam.questions]
 
     def work(directory: Path) -> dict[str, Any]:
         documents = load_documents(_path(run, "corpus"))
         items, refused = _made_items(run, documents) if settings.generator == "rules" else ([], {})
-        kept, leaked = remove_leaks(items, [q.question for q in read_questions(exam_paths)])
+        unleaked, leaked = remove_leaks(items, [q.question for q in read_questions(exam_paths)])
+        kept, held_out = hold_out(unleaked, share=share, seed=run.settings.seed)
         write_jsonl(directory / "items.jsonl", map(asdict, kept))
+        write_jsonl(directory / HELD_OUT_FILE, map(asdict, held_out))
         kinds = {kind: sum(item.kind == kind for item in kept) for kind in ("view", "question")}
-        return {**kinds, "refused": refused, "left_out_as_exam_wording": len(leaked)}
+        for_exam = len(unleaked) - len(kept)
+        return {**kinds, "refused": refused, "left_out_as_exam_wording": len(leaked), "kept_for_exam": for_exam}
 
     inputs = [settings.model_dump(), run.settings.seed, _of(run, "corpus"), *_existing(exam_paths)]
+    inputs += [f"held out {share}"] if share else []  # runs with an exam of their own are not made anew for this
     return _stage(run, "knowledge", watch, inputs, work)
 
 
@@ -140,15 +153,11 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
     replay_paths = [run.resolve(p) for p in settings.replay.paths]
 
     def work(directory: Path) -> dict[str, Any]:
+        documents, chats = load_documents(_path(run, "corpus")), _conversations(run)
+        refuse_leaks(run, documents, chats, _own_questions(run))
         model = load_model(settings.model, run.base_dir)
-        examples = cpt_examples(
-            model,
-            load_documents(_path(run, "corpus")),
-            load_items(_path(run, "knowledge")),
-            read_texts(replay_paths),
-            _conversations(run),
-            settings,
-        )
+        items, replay = load_items(_path(run, "knowledge")), read_texts(replay_paths)
+        examples = cpt_examples(model, documents, items, replay, chats, settings)
         manifest = run_stage(
             model,
             examples,
@@ -204,12 +213,14 @@ def evaluate(run: Run, *, watch: Watch = SILENT) -> Artifact:
 
     def work(directory: Path) -> dict[str, Any]:
         documents = {d.id: d for d in load_documents(_path(run, "corpus"))}
-        questions, num_left_out = for_documents(read_questions(question_paths), documents)
+        questions = exam_questions(run, list(documents.values()))
+        num_left_out = for_documents(_own_questions(run), documents)[1]
         general: dict[str, list[str]] = {}
         for text in read_texts(general_paths):
             general.setdefault(language_of(text), []).append(text)
         sit_exam(exam_sides(run), questions, documents, general, settings, directory, watch.answered)
-        return {"questions": len(questions), "questions_about_other_documents": num_left_out}
+        splits = Counter(question.split for question in questions)
+        return {"questions": dict(splits), "questions_about_other_documents": num_left_out}
 
     inputs = [settings.model_dump(), run.settings.model.model_dump(), _of(run, "sft"), _of(run, "corpus")]
     return _stage(run, "exam", watch, [*inputs, *_existing([*question_paths, *general_paths])], work)
@@ -231,9 +242,10 @@ def check(run: Run) -> list[str]:
     settings = run.settings
     corpus = read_documents([run.resolve(p) for p in settings.documents.paths], settings.documents)
     read_texts([run.resolve(p) for p in [*settings.replay.paths, *settings.exam.general]])
-    questions = read_questions([run.resolve(p) for p in settings.exam.questions])
+    questions = _own_questions(run)
     kept, num_other = for_documents(questions, {d.id for d in corpus.documents})
     chats = _conversations(run)
+    refuse_leaks(run, corpus.documents, chats, questions)
     base = find_base(settings.model.base, run.base_dir)
     left_out = ", ".join(f"{reason} {left['count']}" for reason, left in corpus.report.items()) or "none"
     lines = [f"{row.key} = {row.value or '(not set)'}  ({row.origin})" for row in describe(run)]
@@ -241,7 +253,9 @@ def check(run: Run) -> list[str]:
         *lines,
         f"documents: {len(corpus.documents)}; left out: {left_out}",
         f"conversations: {len(chats)}",
-        f"exam questions: {len(kept)}; about other documents: {num_other}",
+        f"exam questions: {len(kept)}; about other documents: {num_other}"
+        if settings.exam.questions
+        else "exam questions: none given; some generated ones are kept out of training (exam.generated_share)",
         f"base model: {base}",
         f"results: {run.run_dir}",
     ]
@@ -249,7 +263,7 @@ def check(run: Run) -> list[str]:
 
 def exam_sides(run: Run) -> list[Side]:
     """The base with its arms, and the finished model with its."""
-    untrained: tuple[Arm, ...] = tuple(a for a in run.settings.exam.arms if a in ("base", "retrieval"))
+    untrained: tuple[Arm, ...] = tuple(a for a in run.settings.exam.arms if a in UNTRAINED_ARMS)
     trained: tuple[Arm, ...] = tuple(a for a in run.settings.exam.arms if a not in untrained)
     return [
         Side("before", lambda: load_model(run.settings.model, run.base_dir), untrained),
@@ -258,9 +272,20 @@ def exam_sides(run: Run) -> list[Side]:
 
 
 def exam_questions(run: Run, documents: Sequence[Document]) -> list[Question]:
-    """The exam's questions about these documents."""
-    questions = read_questions([run.resolve(p) for p in run.settings.exam.questions])
-    return for_documents(questions, {d.id for d in documents})[0]
+    """The exam's questions about these documents, and those that are drawn from what the run generated."""
+    by_id, settings, seed = {d.id: d for d in documents}, run.settings.exam, run.settings.seed
+    knowledge = _path(run, "knowledge")
+    own = for_documents(_own_questions(run), by_id)[0]
+    held_out = [] if settings.questions else load_held_out(knowledge)
+    return [
+        *own,
+        *drawn_questions(held_out, by_id, split=GENERATED, count=MAX_GENERATED, seed=seed),
+        *drawn_questions(load_items(knowledge), by_id, split=TRAINING, count=settings.training_questions, seed=seed),
+    ]
+
+
+def _own_questions(run: Run) -> list[Question]:
+    return read_questions([run.resolve(p) for p in run.settings.exam.questions])
 
 
 def _stage(

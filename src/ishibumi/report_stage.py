@@ -4,6 +4,7 @@ import datetime as dt
 import importlib.metadata
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,14 @@ from ishibumi.artifacts import Artifact, read_json, read_jsonl, write_json
 from ishibumi.config import Run, describe
 from ishibumi.corpus.read import load_documents
 from ishibumi.exam.forgetting import forgetting_ratio
-from ishibumi.exam.questions import Question
+from ishibumi.exam.questions import TRAINING, UNANSWERABLE, Question
 from ishibumi.exam.report import ReportData, write_report
 from ishibumi.exam.sit import load_answers, load_perplexities
 from ishibumi.exam.summary import summarise
-from ishibumi.knowledge.items import load_items
+from ishibumi.knowledge.items import Item, load_items
 from ishibumi.knowledge.leaks import coverage
 
-TRAINING = ("cpt", "sft")
+TRAINING_STAGES = ("cpt", "sft")
 BEFORE_REPORT = ("corpus", "knowledge", "cpt", "sft", "exam")
 
 
@@ -31,10 +32,11 @@ def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: P
     stages = {stage: artifacts.load(run_dir / stage) for stage in BEFORE_REPORT}
     documents = load_documents(run_dir / "corpus")
     answers = load_answers(run_dir / "exam")
-    asked = coverage(load_items(run_dir / "knowledge"), [(q.document_id, [q.answer, *q.accept]) for q in questions])
-    arms = summarise(answers, questions, dict(zip([q.id for q in questions], asked, strict=True)))
+    asked = _asked(load_items(run_dir / "knowledge"), questions)
+    arms = summarise(answers, questions, asked)
+    own = [question for question in questions if question.split not in (TRAINING, UNANSWERABLE)]
     perplexities = load_perplexities(run_dir / "exam")
-    trained = [stage for stage in TRAINING if (run_dir / stage / "proof.json").exists()]
+    trained = [stage for stage in TRAINING_STAGES if (run_dir / stage / "proof.json").exists()]
     seconds = {stage: float(artifact.manifest["seconds"]) for stage, artifact in stages.items()}
     first = documents[0].title or documents[0].text[:30]
     data = ReportData(
@@ -54,7 +56,7 @@ def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: P
         settings=[(row.key, row.value, row.origin) for row in describe(run)],
         versions=versions(),
         seconds=seconds,
-        notes=_notes(stages, asked, arms),
+        notes=_notes(stages, [asked[question.id] for question in own], arms),
     )
     write_report(directory / "report.html", data)
     before, after = perplexities.get("before", {}), perplexities.get("after", {})
@@ -69,6 +71,14 @@ def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: P
     }
     write_json(directory / "summary.json", summary)
     return {}
+
+
+def _asked(items: Sequence[Item], questions: Sequence[Question]) -> dict[str, bool]:
+    """For every question id whether a generated question of one of its documents has its answer."""
+    places = [(question, document_id) for question in questions for document_id in question.document_ids]
+    covered = coverage(items, [(document_id, [q.answer, *q.accept]) for q, document_id in places])
+    found = {question.id for (question, _), is_covered in zip(places, covered, strict=True) if is_covered}
+    return {question.id: question.id in found for question in questions}
 
 
 def versions() -> dict[str, str]:
@@ -108,7 +118,7 @@ def _notes(stages: dict[str, Artifact], asked: list[bool], arms: dict[str, dict[
             f"The engraved model named the right document in {share:.0%} of its replies, right or wrong in the answer.",
             f"刻んだモデルは、答えの正誤によらず、返答の{share:.0%}で正しい文書を出典に挙げました。",
         ))  # fmt: skip
-    for stage in TRAINING:
+    for stage in TRAINING_STAGES:
         if too_long := stages[stage].manifest.get("texts_too_long"):
             notes.append((
                 f"{too_long} texts in {stage} were longer than a row.",

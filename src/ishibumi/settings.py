@@ -139,7 +139,7 @@ class SftSettings(TrainSettings):
     review_share: float = Field(default=0.0, ge=0, le=1, description="share of tokens that repeat generated questions")
 
 
-Arm = Literal["base", "engraved", "gold_passage", "retrieval"]
+Arm = Literal["base", "engraved", "gold_passage", "retrieval", "engraved_retrieval"]
 
 
 class ExamSettings(Section):
@@ -147,11 +147,19 @@ class ExamSettings(Section):
 
     questions: list[str] = Field(default=[], description="files of exam questions, relative to the settings file")
     general: list[str] = Field(default=[], description="files of general text for perplexity, never trained on")
-    arms: list[Arm] = Field(default=["base", "engraved", "gold_passage", "retrieval"], description="who sits the exam")
+    arms: list[Arm] = Field(
+        default=["base", "engraved", "gold_passage", "retrieval", "engraved_retrieval"], description="who sits the exam"
+    )
+    training_questions: int = Field(
+        default=64, ge=0, le=10_000, description="questions of training asked as they are, beside the exam's own"
+    )
+    generated_share: float = Field(
+        default=0.05, ge=0, le=0.5, description="without questions: share of generated ones kept for the exam"
+    )
     shots: int = Field(default=4, ge=0, le=8, description="worked examples shown to the untuned base, from other facts")
     max_new_tokens: int = Field(default=160, ge=1, le=4096, description="longest reply")
     batch_questions: int = Field(default=32, ge=1, le=4096, description="questions answered at once")
-    retrieved_documents: int = Field(default=1, ge=1, le=20, description="documents shown to the retrieval arm")
+    retrieved_documents: int = Field(default=1, ge=1, le=20, description="documents shown to the retrieval arms")
 
 
 class ReportSettings(Section):

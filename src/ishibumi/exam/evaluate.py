@@ -1,9 +1,10 @@
-"""The exam: the same questions to four arms. (model, [Question], [Document]) → [Answer].
+"""The exam: the same questions to five arms. (model, [Question], [Document]) → [Answer].
 
-base          untouched model, worked examples, no documents    what it knew or can guess
-engraved      trained model, chat prompt, no documents          what it learned
-gold_passage  trained model, the right document in the prompt   can it still read?
-retrieval     untouched model, worked examples, BM25 documents  what a search engine would give instead
+base                untouched model, worked examples, no documents     what it knew or can guess
+engraved            trained model, chat prompt, no documents           what it learned
+gold_passage        trained model, the right documents in the prompt   can it still read?
+retrieval           untouched model, worked examples, BM25 documents   what a search engine would give instead
+engraved_retrieval  trained model, BM25 documents in the prompt        is both better than either?
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,8 @@ from ishibumi.corpus.documents import Document
 from ishibumi.errors import UsageError
 from ishibumi.exam.forgetting import text_ids
 from ishibumi.exam.grade import contains_answer, is_exact
-from ishibumi.exam.questions import Question
+from ishibumi.exam.questions import UNANSWERABLE, Question
+from ishibumi.exam.refusal import is_refusal
 from ishibumi.exam.retrieval import index_documents
 from ishibumi.exam.shots import SHOTS
 from ishibumi.knowledge.citation import split_citation, title_of
@@ -22,6 +24,7 @@ from ishibumi.models.generate import Reply, generate_replies
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import Arm, ExamSettings
 
+UNTRAINED_ARMS: tuple[Arm, ...] = ("base", "retrieval")
 # Passages beyond this are cut, so that a batch of questions about long documents fits into memory.
 MAX_PASSAGE_TOKENS = 1536
 
@@ -39,7 +42,8 @@ READING_PROMPT = {
 class Answer:
     """One reply and its grades; `passage_cut` is whether the prompt could not hold the whole passage.
 
-    `reply` is what was graded: the answer without the source in front of it, which is `cited`.
+    `reply` is what was graded: the answer without the source in front of it, which is `cited`. For an unanswerable
+    question `exact` and `contains` say whether the reply refuses. `mean_logprob` is Reply's, None in older runs.
     """
 
     question_id: str
@@ -54,6 +58,8 @@ class Answer:
     cited: str = ""
     cites_right: bool = False
     quoted: str = ""
+    refused: bool = False
+    mean_logprob: float | None = None
 
 
 @dataclass(frozen=True)
@@ -72,39 +78,42 @@ def run_arm(
 ) -> list[Answer]:
     """The graded answers of one arm, in the order of `questions`; `documents` maps ids to documents.
 
-    `model` is the untouched base for base and retrieval, the trained model for engraved and gold_passage. The arms with
-    worked examples stop at the end of a line, as their examples do; the chat arms stop only by themselves.
+    `model` is the untouched base for base and retrieval, the trained model for the others. The arms with worked
+    examples stop at the end of a line, as their examples do; the chat arms stop only by themselves.
     """
     prompts = _prompts(arm, model, questions, documents, settings)
-    has_shots = arm in ("base", "retrieval")
     replies = generate_replies(
         model,
         [prompt.ids for prompt in prompts],
         max_new_tokens=settings.max_new_tokens,
         batch_size=settings.batch_questions,
-        stop_texts=("\n",) if has_shots else (),
+        stop_texts=("\n",) if arm in UNTRAINED_ARMS else (),
         on_batch=on_batch,
     )
-    titles = [title_of(documents[question.document_id]) for question in questions]
+    titles = [{title_of(documents[i]) for i in question.document_ids} for question in questions]
     return [_graded(arm, *row) for row in zip(titles, questions, prompts, replies, strict=True)]
 
 
-def _graded(arm: Arm, title: str, question: Question, prompt: _Prompt, reply: Reply) -> Answer:
+def _graded(arm: Arm, titles: set[str], question: Question, prompt: _Prompt, reply: Reply) -> Answer:
     source, quoted, text = split_citation(reply.text.strip())
     text = text.strip()
+    refused = is_refusal(text)
+    must_refuse = question.split == UNANSWERABLE
     return Answer(
         question_id=question.id,
         document_id=question.document_id,
         arm=arm,
         reply=text,
         stopped=reply.stopped,
-        exact=is_exact(text, question),
-        contains=contains_answer(text, question),
+        exact=refused if must_refuse else is_exact(text, question),
+        contains=refused if must_refuse else contains_answer(text, question),
         num_tokens=reply.num_tokens,
         passage_cut=prompt.passage_cut,
         cited=source,
-        cites_right=bool(source) and source == title,
+        cites_right=bool(source) and source in titles,
         quoted=quoted,
+        refused=refused,
+        mean_logprob=reply.mean_logprob,
     )
 
 
@@ -120,10 +129,12 @@ def _prompts(
     if arm == "engraved":
         return [_Prompt(_chat_ids(model, question.question)) for question in questions]
     if arm == "gold_passage":
-        return [_gold_prompt(model, question, documents[question.document_id], settings) for question in questions]
-    index = index_documents(list(documents.values()))
-    found = [index.retrieve(question.question, settings.retrieved_documents) for question in questions]
-    return [_found_prompt(model, question, best, settings) for question, best in zip(questions, found, strict=True)]
+        shown = [[documents[document_id] for document_id in question.document_ids] for question in questions]
+    else:
+        index = index_documents(list(documents.values()))
+        # The last passage stands next to the question, where small models read best: best document last.
+        shown = [index.retrieve(question.question, settings.retrieved_documents)[::-1] for question in questions]
+    return [_reading_prompt(arm, model, q, of_q, settings) for q, of_q in zip(questions, shown, strict=True)]
 
 
 def few_shot_text(question: Question, num_shots: int, passage: str | None = None) -> str:
@@ -150,19 +161,15 @@ def _worked(language: str, passage: str | None, question: str) -> str:
     return f"{read}{words['question']}: {question}\n{words['answer']}:"
 
 
-def _gold_prompt(model: LoadedModel, question: Question, document: Document, settings: ExamSettings) -> _Prompt:
+def _reading_prompt(
+    arm: Arm, model: LoadedModel, question: Question, shown: Sequence[Document], settings: ExamSettings
+) -> _Prompt:
     def ids(passage: str) -> list[int]:
+        if arm in UNTRAINED_ARMS:
+            return text_ids(model, few_shot_text(question, settings.shots, passage))
         return _chat_ids(model, READING_PROMPT[question.language].format(passage=passage, question=question.question))
 
-    return _fitted(model, [passage_text(document)], ids, settings)
-
-
-def _found_prompt(model: LoadedModel, question: Question, found: Sequence[Document], settings: ExamSettings) -> _Prompt:
-    def ids(passage: str) -> list[int]:
-        return text_ids(model, few_shot_text(question, settings.shots, passage))
-
-    # The last passage stands next to the question, where small models read best: best document last.
-    return _fitted(model, [passage_text(document) for document in reversed(found)], ids, settings)
+    return _fitted(model, [passage_text(document) for document in shown], ids, settings)
 
 
 def _chat_ids(model: LoadedModel, content: str) -> list[int]:
@@ -190,8 +197,8 @@ def _fitted(
     if room < 1:
         raise UsageError(
             f"The model reads {window} tokens: a question and {settings.shots} worked examples leave no room for text.",
-            hint="Set exam.shots lower, or exam.arms without gold_passage and retrieval.",
-            hint_ja="exam.shots を減らすか、exam.arms から gold_passage と retrieval を外してください。",
+            hint="Set exam.shots lower, or exam.arms to base and engraved.",
+            hint_ja="exam.shots を減らすか、exam.arms を base と engraved だけにしてください。",
         )
     cut = [_cut(model, passage, room // len(passages)) for passage in passages]
     return _Prompt(ids("\n\n".join(text for text, _ in cut)), any(was_cut for _, was_cut in cut))

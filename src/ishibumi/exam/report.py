@@ -17,13 +17,13 @@ from ishibumi.artifacts import write_text
 from ishibumi.corpus.documents import Document
 from ishibumi.exam.evaluate import Answer
 from ishibumi.exam.forgetting import Perplexity, forgetting_ratio
-from ishibumi.exam.questions import Question
+from ishibumi.exam.questions import GENERATED, TRAINING, Question
 from ishibumi.exam.report_charts import Curve, loss_curve
 from ishibumi.exam.report_text import TEXT
-from ishibumi.exam.summary import ASKED, DOCUMENT_ONLY
+from ishibumi.exam.summary import ASKED, DOCUMENT_ONLY, split_sizes
 
 Row = Mapping[str, Any]
-ARMS = ("engraved", "base", "gold_passage", "retrieval")
+ARMS = ("engraved", "base", "gold_passage", "retrieval", "engraved_retrieval")
 # Perplexity after / before from which the page speaks of a little and of much forgetting.
 SOME_FORGETTING, MUCH_FORGETTING = 1.05, 1.15
 
@@ -65,9 +65,10 @@ class DocumentResult:
     answered: list[tuple[Question, dict[str, Answer]]]
 
     @property
-    def num_learned(self) -> int:
-        """How many of its questions the engraved model answers."""
-        return sum("engraved" in by_arm and by_arm["engraved"].contains for _, by_arm in self.answered)
+    def learned(self) -> list[bool]:
+        """Whether the engraved model has each of its questions right, without those of training."""
+        asked = [by_arm for question, by_arm in self.answered if question.split != TRAINING]
+        return ["engraved" in by_arm and by_arm["engraved"].contains for by_arm in asked]
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,13 @@ def render_report(data: ReportData) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "rate": rate, "duration": duration, "percent_fine": percent_fine}
+    environment.filters |= {
+        "percent": percent,
+        "points": points,
+        "rate": rate,
+        "duration": duration,
+        "percent_fine": percent_fine,
+    }
     script = _template_text("report.js")
     return environment.get_template("report.html.jinja").render(
         data=data,
@@ -109,6 +116,8 @@ def render_report(data: ReportData) -> str:
         # Only this very script may run, whatever a reply contains.
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         arm_names=[arm for arm in ARMS if arm in data.arms],
+        differences=[(arm, other, row) for arm in data.arms for other, row in data.arms[arm]["differences"].items()],
+        split_sizes=split_sizes(data.arms),
         headline=_headline(data.arms),
         verdicts=_verdicts(data),
         curves=_curves(data),
@@ -146,6 +155,11 @@ def percent(share: float) -> str:
     """«63%»; «0.4%» where rounding would hide that it is not nothing."""
     value = 100 * share
     return f"{value:.1f}%" if 0 < value < 1 or 99 < value < 100 else f"{value:.0f}%"
+
+
+def points(difference: float) -> str:
+    """A difference of shares in points: «+25», «−3»."""
+    return f"{100 * difference:+.0f}".replace("-", "−")
 
 
 def percent_fine(share: float) -> str:
@@ -195,7 +209,8 @@ def _verdicts(data: ReportData) -> list[Markup]:
     found: list[Markup] = []
     if "engraved" in data.arms:
         engraved = data.arms["engraved"]
-        found += [*_gain(engraved), *_split(engraved["by_asked"]), *_against_search(data.arms)]
+        found += [*_generated(engraved), *_gain(engraved), *_split(engraved["by_asked"]), *_wording(engraved)]
+        found += [*_known_before(engraved), *_against_search(data.arms), *_honest(engraved["honesty"])]
     ratios = [ratio for *_, ratio in _forgetting(data)]
     if ratios:
         worst = max(ratios)
@@ -209,9 +224,9 @@ def _verdicts(data: ReportData) -> list[Markup]:
 
 
 def _gain(engraved: Row) -> list[Markup]:
-    if "difference_to_base" not in engraved:
+    if "base" not in engraved["differences"]:
         return []
-    change = engraved["difference_to_base"]
+    change = engraved["differences"]["base"]
     key = "gain_clear" if change["low"] > 0 else "gain_loss" if change["high"] < 0 else "gain_none"
     sign = -1 if key == "gain_loss" else 1
     low, high = sorted(sign * 100 * change[end] for end in ("low", "high"))
@@ -225,12 +240,44 @@ def _split(by_asked: Row) -> list[Markup]:
     return [both_languages("split", **shares)]
 
 
+def _generated(engraved: Row) -> list[Markup]:
+    return [both_languages("generated_exam")] if engraved["split"] == GENERATED else []
+
+
+def _wording(engraved: Row) -> list[Markup]:
+    by_split = engraved["by_split"]
+    if TRAINING not in by_split or engraved["split"] == TRAINING:
+        return []
+    shares = {"training": by_split[TRAINING], "main": engraved["all"]}
+    return [both_languages("training_wording", **{k: percent(row["contains"]["mean"]) for k, row in shares.items()})]
+
+
+def _known_before(engraved: Row) -> list[Markup]:
+    known = engraved["known_before"]
+    if not known or not known["n"] or not known["without"]:
+        return []
+    share = percent(known["without"]["contains"]["mean"])
+    return [both_languages("known_before", known=known["n"], n=engraved["all"]["n"], share=share)]
+
+
+def _honest(honesty: Row) -> list[Markup]:
+    should, should_not = honesty["refused_unanswerable"], honesty["refused_answerable"]
+    if not should or not should_not:
+        return []
+    return [both_languages("honest", should=percent(should["mean"]), should_not=percent(should_not["mean"]))]
+
+
 def _against_search(arms: Mapping[str, Row]) -> list[Markup]:
     if "retrieval" not in arms:
         return []
-    ours, search = arms["engraved"]["all"]["contains"], arms["retrieval"]["all"]["contains"]
-    apart = "worse" if search["high"] < ours["low"] else "better" if search["low"] > ours["high"] else "same"
-    return [both_languages(f"search_{apart}", retrieval=percent(search["mean"]))]
+    difference = arms["engraved"]["differences"]["retrieval"]
+    apart = "worse" if difference["low"] > 0 else "better" if difference["high"] < 0 else "same"
+    sign = -1 if apart == "better" else 1
+    low, high = sorted(sign * 100 * difference[end] for end in ("low", "high"))
+    figures = {"points": f"{sign * 100 * difference['mean']:.0f}", "low": f"{low:.0f}", "high": f"{high:.0f}"}
+    return [
+        both_languages(f"search_{apart}", retrieval=percent(arms["retrieval"]["all"]["contains"]["mean"]), **figures)
+    ]
 
 
 def _curves(data: ReportData) -> list[Curve]:

@@ -36,21 +36,49 @@ TEXT: dict[str, tuple[str, str]] = {
         "Training made the answers worse by {points} points [{low} to {high}].",
         "学習によって正答率は{points}ポイント［{low}〜{high}］下がりました。",
     ),
+    "generated_exam": (
+        "No exam was given, so these are generated questions of shapes that were kept out of training. The rules "
+        "that wrote them wrote the training too: the figure flatters, and people ask otherwise. Write questions of "
+        "your own before you rely on it.",
+        "試験問題の指定がないため、訓練に使わなかった形の自動生成の問いで測りました。"
+        "訓練の文と同じ規則で作ったものなので、実際より高く出ます。人の問い方は違います。頼る前に、"
+        "自分で問題を書いて確かめてください。",
+    ),
+    "training_wording": (
+        "Training's own questions, word for word: {training}; the exam: {main}. The first shows what was memorised, "
+        "only the second what can be used.",
+        "学習した問いをそのまま出すと{training}、試験では{main}です。前者は暗記を、後者だけが使える知識を示します。",
+    ),
+    "known_before": (
+        "The untouched base model already had {known} of {n} right; without those the engraved model answers {share}.",
+        "学習前のモデルは{n}問中{known}問に最初から正答していました。それを除くと、学習後の正答率は{share}です。",
+    ),
+    "honest": (
+        "Asked for what does not exist, it says that it does not know in {should}; where there is an answer it "
+        "refuses in {should_not}.",
+        "存在しないことを問うと、{should}で「分からない」と答えました。答えのある問いを断ったのは{should_not}です。",
+    ),
     "split": (
         "Facts that some training question asks about: {asked}. Facts that only stand in a document: {document_only}.",
         "学習中に問われた事実の正答率は{asked}、文書に書いてあるだけの事実は{document_only}です。",
     ),
     "search_better": (
-        "Searching the documents instead (base model with BM25) answers more: {retrieval}.",
-        "文書を検索して読ませる方法（学習前のモデル＋BM25）の方が高く、{retrieval}です。",
+        "Searching the documents instead (base model with BM25) answers more: {retrieval}, a difference of {points} "
+        "points [{low} to {high}].",
+        "文書を検索して読ませる方法（学習前のモデル＋BM25）の方が高く、{retrieval}です"
+        "（差は{points}ポイント［{low}〜{high}］）。",
     ),
     "search_worse": (
-        "Searching the documents instead (base model with BM25) answers fewer: {retrieval}.",
-        "文書を検索して読ませる方法（学習前のモデル＋BM25）の正答率はこれより低く、{retrieval}です。",
+        "Searching the documents instead (base model with BM25) answers fewer: {retrieval}, a difference of {points} "
+        "points [{low} to {high}].",
+        "文書を検索して読ませる方法（学習前のモデル＋BM25）の正答率はこれより低く、{retrieval}です"
+        "（差は{points}ポイント［{low}〜{high}］）。",
     ),
     "search_same": (
-        "Searching the documents instead (base model with BM25) answers {retrieval}; the intervals overlap.",
-        "文書を検索して読ませる方法（学習前のモデル＋BM25）は{retrieval}で、信頼区間が重なります。",
+        "Searching the documents instead (base model with BM25) answers {retrieval}; the difference of {points} points "
+        "[{low} to {high}] is within what chance explains.",
+        "文書を検索して読ませる方法（学習前のモデル＋BM25）は{retrieval}です。"
+        "差の{points}ポイント［{low}〜{high}］は偶然の範囲です。",
     ),
     "forgot_none": (
         "General text has become hardly any harder for it (perplexity × {ratio} at most): little was forgotten.",
@@ -82,9 +110,10 @@ TEXT: dict[str, tuple[str, str]] = {
     # Sections.
     "arms": ("Who answers how much", "条件ごとの正答率"),
     "arms_lead": (
-        "The same questions under four conditions. A reply is right when it names the answer and does not hedge; the "
+        "The same questions under different conditions. A reply is right when it names the answer and does not "
+        "hedge; the "
         "thin line is the 95% interval, found by drawing the documents anew.",
-        "同じ問題を4つの条件で解きます。答えを含み、複数の候補を並べていない返答を正答とします。"
+        "同じ問題を違う条件で解きます。答えを含み、複数の候補を並べていない返答を正答とします。"
         "細い線は文書を引き直して求めた95%信頼区間です。",
     ),
     "arm_base": ("Base model", "学習前のモデル"),
@@ -95,6 +124,46 @@ TEXT: dict[str, tuple[str, str]] = {
     "arm_gold_passage_is": ("with the right document in front of it", "該当する文書を読んで回答"),
     "arm_retrieval": ("Base model, searching", "学習前のモデル＋検索"),
     "arm_retrieval_is": ("with what BM25 finds in the documents", "BM25 が見つけた文書を読んで回答"),
+    "arm_engraved_retrieval": ("Engraved model, searching", "学習後のモデル＋検索"),
+    "arm_engraved_retrieval_is": ("with what BM25 finds in the documents", "BM25 が見つけた文書を読んで回答"),
+    "differences": ("Difference on the same questions", "同じ問題での差"),
+    "points": ("Points", "ポイント"),
+    "interval": ("95% interval", "95%信頼区間"),
+    "splits": ("However it is asked", "問い方を変えると"),
+    "splits_lead": (
+        "Names the answer, by how the question was put. For what has no answer, saying so is right. The last row "
+        "asks training's own questions as they were trained, which only shows what was memorised.",
+        "問い方ごとの正答率。答えのない問いでは「分からない」と答えたものを正答とします。"
+        "「訓練の文面」は学習した問いをそのまま出したもので、覚え込みの度合いだけを示します。",
+    ),
+    "split_held_out": ("Other wording", "別の言い方"),
+    "split_held_out_is": ("the same facts, in words not trained on", "同じ事実を、訓練にない文面で"),
+    "split_generated": ("Generated", "自動生成"),
+    "split_generated_is": ("shapes of question not trained on", "訓練に使わなかった形の問い"),
+    "split_reversed": ("Reversed", "逆向き"),
+    "split_reversed_is": ("from the answer's side back", "答えの側から問う"),
+    "split_combined": ("Combined", "組み合わせ"),
+    "split_combined_is": ("two documents or more are needed", "複数の文書が必要"),
+    "split_unanswerable": ("Unanswerable", "答えのない問い"),
+    "split_unanswerable_is": ("right form, but there is no answer", "もっともらしいが答えがない"),
+    "split_training": ("Training wording", "訓練の文面"),
+    "split_training_is": ("questions of training as they are", "学習した問いをそのまま"),
+    "honesty": ("Does it know what it does not know?", "知らないことを知っているか"),
+    "honesty_lead": (
+        "Refusing is right where there is no answer, and a loss where there is one. Confidence is the mean "
+        "probability of the reply's tokens. “Surer when right”: how often a right reply is surer than a wrong one; "
+        "50% is chance. “Calibration error”: the mean gap between confidence and share right.",
+        "断ることは、答えのない問いでは正しく、答えのある問いでは損です。確信度は返答のトークンの平均確率です。"
+        "「正答の方が確信が高い」は正答が誤答より高い確信度をもつ割合で、50%は偶然と同じ。"
+        "「確信のずれ」は確信度と正答率の差の平均です。",
+    ),
+    "refused_unanswerable": ("Refuses the unanswerable", "答えのない問いを断る"),
+    "refused_answerable": ("Refuses the answerable", "答えのある問いを断る"),
+    "separation": ("Surer when right", "正答の方が確信が高い"),
+    "calibration_error": ("Calibration error", "確信のずれ"),
+    "unknown_before": ("Without those the base knew", "学習前に正答した問題を除く"),
+    "short_engraved": ("engraved", "学習後"),
+    "short_engraved_retrieval": ("engraved, searching", "学習後＋検索"),
     "short_base": ("base", "学習前"),
     "short_gold_passage": ("reading", "文書を提示"),
     "short_retrieval": ("searching", "検索"),

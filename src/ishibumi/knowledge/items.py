@@ -26,6 +26,15 @@ class Item:
     evidence: str = ""
 
 
+HELD_OUT_FILE = "held_out.jsonl"
+
+
 def load_items(directory: Path) -> list[Item]:
     """The items that the knowledge stage wrote into `directory`."""
     return [Item(**row) for row in read_jsonl(directory / "items.jsonl")]
+
+
+def load_held_out(directory: Path) -> list[Item]:
+    """The questions that the knowledge stage kept for the exam; none in a run that was made before there were any."""
+    path = directory / HELD_OUT_FILE
+    return [Item(**row) for row in read_jsonl(path)] if path.exists() else []

@@ -2,17 +2,31 @@
 
 exam      試合の会場はどこでしたか      →  試合 の 会場 はどこでしたか          (runs of one script; English: words)
 training  leaks if it has 8 such tokens of an exam question in a row, or the whole of a shorter one
+
+What was generated is left out where it leaks (remove_leaks); what the user gave stops the run (find_leaks).
 """
 
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from ishibumi.knowledge.checks import comparable
 from ishibumi.knowledge.items import Item
 
 NGRAM = 8
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A training text, named by where it stands, that has words of an exam question."""
+
+    place: str
+    question_id: str
+    words: str
+
+
 Sets = tuple[frozenset[tuple[str, ...]], dict[tuple[str, ...], tuple[tuple[str, ...], ...]]]
 
 
@@ -61,25 +75,46 @@ def _grams(tokens: Sequence[str], n: int) -> Iterable[tuple[str, ...]]:
 
 def shares_ngram(question_token_sets: Sets, text: str, *, n: int = NGRAM) -> bool:
     """Whether the text has n tokens of a question in a row, or the whole of a question with fewer tokens."""
+    return bool(shared_tokens(question_token_sets, text, n=n))
+
+
+def shared_tokens(question_token_sets: Sets, text: str, *, n: int = NGRAM) -> tuple[str, ...]:
+    """The first n tokens in a row that the text has of a question, or the shorter question that it has; else none."""
     grams, short = question_token_sets
     tokens = normalise_tokens(text, language_of(text))
-    if any(gram in grams for gram in _grams(tokens, n)):
-        return True
+    for gram in _grams(tokens, n):
+        if gram in grams:
+            return gram
     for i in range(len(tokens)):
         for key in (tuple(tokens[i : i + 2]), tuple(tokens[i : i + 1])):
-            if any(tuple(tokens[i : i + len(question)]) == question for question in short.get(key, ())):
-                return True
-    return False
+            for question in short.get(key, ()):
+                if tuple(tokens[i : i + len(question)]) == question:
+                    return question
+    return ()
 
 
-def remove_leaks(items: Sequence[Item], exam_questions: Sequence[str]) -> tuple[list[Item], list[Item]]:
+def find_leaks(texts: Iterable[tuple[str, str]], questions: Sequence[tuple[str, str]], *, n: int = NGRAM) -> list[Leak]:
+    """The texts, as (place, text), that have wording of a question, as (id, question), with the words they share."""
+    sets = exam_sets((question for _, question in questions), n=n)
+    found: list[Leak] = []
+    for place, text in texts:
+        words = shared_tokens(sets, text, n=n)
+        if words:
+            whose = next(name for name, question in questions if shared_tokens(exam_sets([question], n=n), text, n=n))
+            found.append(Leak(place, whose, " ".join(words)))
+    return found
+
+
+def remove_leaks(
+    items: Sequence[Item], exam_questions: Sequence[str], *, n: int = NGRAM
+) -> tuple[list[Item], list[Item]]:
     """(kept, leaked): the items whose text, with its answer, repeats no exam wording, and the others."""
-    sets = exam_sets(exam_questions)
+    sets = exam_sets(exam_questions, n=n)
     kept: list[Item] = []
     leaked: list[Item] = []
     for item in items:
         text = f"{item.text}\n{item.answer}" if item.answer else item.text
-        (leaked if shares_ngram(sets, text) else kept).append(item)
+        (leaked if shares_ngram(sets, text, n=n) else kept).append(item)
     return kept, leaked
 
 

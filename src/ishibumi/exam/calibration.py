@@ -1,0 +1,38 @@
+"""Does the model know what it knows? Confidence and right or wrong → how far they go together.
+
+Confidence is exp(mean log-probability of the reply's tokens): the geometric mean of their probabilities, 0 to 1.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+NUM_BINS = 10
+
+
+def separation(confidences: Sequence[float], right: Sequence[bool]) -> float | None:
+    """How often a right reply is surer than a wrong one, ties half (the area under the ROC curve): 0.5 is chance.
+
+    None where all replies are right, or all wrong.
+    """
+    values, is_right = np.asarray(confidences, dtype=np.float64), np.asarray(right, dtype=bool)
+    of_right, of_wrong = values[is_right], np.sort(values[~is_right])
+    if not len(of_right) or not len(of_wrong):
+        return None
+    # Wrong replies that are less sure than each right one, and half of those that are as sure.
+    below = np.searchsorted(of_wrong, of_right, side="left") + np.searchsorted(of_wrong, of_right, side="right")
+    return float(below.sum() / (2 * len(of_right) * len(of_wrong)))
+
+
+def calibration_error(confidences: Sequence[float], right: Sequence[bool], *, num_bins: int = NUM_BINS) -> float | None:
+    """The expected calibration error: mean gap between confidence and share right, in `num_bins` equal parts of 0 to 1.
+
+    0 is a model that is right as often as it is sure; None without replies. Guo et al. 2017, “On Calibration of Modern
+    Neural Networks”.
+    """
+    if not confidences:
+        return None
+    values = np.asarray(confidences, dtype=np.float64)
+    bins = np.minimum((values * num_bins).astype(np.int64), num_bins - 1)
+    gaps = np.bincount(bins, weights=values - np.asarray(right, dtype=np.float64), minlength=num_bins)
+    return float(np.abs(gaps).sum() / len(values))
