@@ -40,7 +40,7 @@ def test_two_stage_has_the_published_numbers(tmp_path: Path) -> None:
     assert (cpt.learning_rate, cpt.embedding_learning_rate, cpt.epochs) == (3e-4, 3e-5, 3)
     assert (sft.method, sft.rank, sft.alpha, sft.targets) == ("lora", 16, 32, seven[:3])
     assert (sft.learning_rate, sft.epochs, sft.review_share) == (3e-5, 1, 0)
-    assert (settings.knowledge.generator, settings.replay.share, settings.chat.share) == ("none", 0, 0)
+    assert (settings.knowledge.generator, settings.replay.share, settings.chat.share) == (["none"], 0, 0)
     assert (settings.documents.prefix_ja, settings.documents.prefix_share) == ("{date}のニュース:", 1)
 
 
