@@ -1,7 +1,7 @@
 """Checks of generated items: ([Item], source) → (kept items, how many were refused and why).
 
-An item is in the language of its document, no longer than is useful, and says no figure that the document does not have;
-an answer stands in the document, as it is or with each of its words and figures.
+An item is in its document's language, no longer than is useful, and has no figure that the document has not; an answer
+stands in the document, as it is or with each of its words and figures.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What a writing model is asked for. (Document, prompt kind) → the question to a chat model, or text that a base model continues.
+"""What a writing model is asked for. (Document, kind) → a chat message, or text to be continued.
 
 Three forms of reply, each a line at a time:
 

@@ -1,5 +1,4 @@
-"""English prompts: rules of the reply, two invented texts, and for each kind its task with the replies to these "
-"texts."""
+"""English prompts: rules of the reply, two invented texts, each kind's task with a reply to each text."""
 
 RULES = {
     "all": "Use only what the text says. Keep every name, number and date exactly as it stands there.",

@@ -1,5 +1,4 @@
-"""Japanese prompts: rules of the reply, two invented texts, and for each kind its task with the replies to these "
-"texts."""
+"""Japanese prompts: rules of the reply, two invented texts, each kind's task with a reply to each text."""
 
 RULES = {
     "all": "文章に書いてあることだけを使い、名前・数字・日付は文章のとおりに書いてください。",
