@@ -222,9 +222,18 @@ def test_check_says_what_would_be_done_and_makes_nothing(tmp_path: Path, model_d
 def test_show_prints_a_document_with_what_was_made_from_it(finished: Path) -> None:
     code, out, _ = call("show", finished, "a")
     assert code == 0
-    for part in ("--- raw", "--- cleaned", "--- prefixed\n2026年7月19日のニュース:スペインは", "--- items\n["):
+    for part in ("--- raw", "--- cleaned", "--- prefixed\n2026年7月19日のニュース:スペインは", "--- items\na:"):
         assert part in out
-    assert re.search(r"^\[\w+\] .+ → \S+", out, re.MULTILINE)
+    found = re.search(r"^(a:[0-9a-f]{8})  \[(\w+)\] (.+) → (\S+)$", out, re.MULTILINE)
+    assert found
+    code, out, _ = call("show", finished, found[1])
+    assert code == 0
+    assert out.startswith(f"{found[1]}  question  {found[2]}\n{found[3]}\n→ {found[4]}\n\na  2026-07-19  ja  ")
+    assert "--- cleaned\nスペインは" in out and "--- items" not in out
+    assert call("show", finished, found[1], "--part", "cleaned")[1].endswith(
+        "\n\n" + call("show", finished, "a", "--part", "cleaned")[1]
+    )
+    assert call("show", finished, "a:00000000")[0] == 2
 
 
 def test_chat_answers_the_lines_that_are_typed(finished: Path) -> None:

@@ -1,5 +1,6 @@
 """Item: one training text made from a document. Document → [Item]."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,10 +12,12 @@ from ishibumi.artifacts import read_jsonl
 class Item:
     """A view of a document (a text that is learned whole) or a question (of which the answer is learned).
 
-    `text` is the view, or the question; `answer` is empty for a view; `rule` names what made it.
+    `text` is the view, or the question; `answer` is empty for a view; `rule` names what made it: a rule, or the kind of
+    prompt that a model or an endpoint was given.
 
         Item("ja-m104", "view", "title_from_text", "次の記事の見出しは何か。…", "")
         Item("ja-m104", "question", "cleft", "106分に決勝点を決めたのは誰ですか？", "フェラン・トーレス")
+        Item("ja-m104", "question", "model:reverse", "決勝を戦った2か国の一方は？", "スペイン")
     """
 
     document_id: str
@@ -22,6 +25,12 @@ class Item:
     rule: str
     text: str
     answer: str = ""
+
+    @property
+    def id(self) -> str:
+        """«ja-m104:3f9a2c1b»: the document and a hash of the item, the same wherever the item is made again."""
+        digest = hashlib.sha256(f"{self.rule}\0{self.text}\0{self.answer}".encode()).hexdigest()
+        return f"{self.document_id}:{digest[:8]}"
 
 
 def load_items(directory: Path) -> list[Item]:

@@ -1,8 +1,9 @@
-"""Replies: token ids of prompts → greedy text, batched for the exam or streamed for a chat.
+"""Replies: token ids of prompts → greedy or sampled text, batched, or streamed for a chat.
 
 Axes: B prompts in a batch, T tokens, V vocabulary.
 """
 
+import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,14 @@ class Reply:
     num_tokens: int
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """Replies drawn at random; each prompt has a seed of its own, so that its reply does not depend on its batch."""
+
+    temperature: float
+    seeds: Sequence[int]
+
+
 def generate_replies(
     model: LoadedModel,
     prompts_ids: Sequence[Sequence[int]],
@@ -32,8 +41,9 @@ def generate_replies(
     batch_size: int,
     stop_texts: tuple[str, ...] = (),
     on_batch: OnBatch | None = None,
+    sampling: Sampling | None = None,
 ) -> list[Reply]:
-    """Greedy replies in the prompts' order. A reply is cut at an end token or before the first of `stop_texts`.
+    """Replies in the prompts' order, greedy or as `sampling` says, cut at an end token or before one of `stop_texts`.
 
     Prompts of like length share a batch; `on_batch(done, total)` is called after each.
     """
@@ -41,7 +51,8 @@ def generate_replies(
     replies: dict[int, Reply] = {}
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
-        new_ids = _decode_batch(model, [prompts_ids[i] for i in chosen], max_new_tokens, stop_texts)
+        drawn = Sampling(sampling.temperature, [sampling.seeds[i] for i in chosen]) if sampling else None
+        new_ids = _decode_batch(model, [prompts_ids[i] for i in chosen], max_new_tokens, stop_texts, drawn)
         replies |= {i: _finish(model, ids, stop_texts) for i, ids in zip(chosen, new_ids, strict=True)}
         if on_batch:
             on_batch(len(replies), len(order))
@@ -50,12 +61,17 @@ def generate_replies(
 
 @torch.inference_mode()
 def _decode_batch(
-    model: LoadedModel, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop_texts: tuple[str, ...]
+    model: LoadedModel,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    stop_texts: tuple[str, ...],
+    sampling: Sampling | None,
 ) -> list[list[int]]:
     """New token ids of each prompt. Finished prompts leave the batch, so that the rest goes faster."""
     ids_BT, mask_BT = _left_padded(prompts, model.device)
     positions_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
     cache = _new_cache(model)
+    randoms = [random.Random(seed) for seed in sampling.seeds] if sampling else []
     new_ids: list[list[int]] = [[] for _ in prompts]
     alive = list(range(len(prompts)))
     for _ in range(max_new_tokens):
@@ -67,7 +83,10 @@ def _decode_batch(
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
-        next_B = logits_BV.argmax(-1)
+        if sampling:
+            next_B = _drawn(logits_BV / sampling.temperature, [randoms[row].random() for row in alive])
+        else:
+            next_B = logits_BV.argmax(-1)
         for row, token in zip(alive, next_B.tolist(), strict=True):
             new_ids[row].append(token)
         keep = [k for k, row in enumerate(alive) if not _is_finished(model, new_ids[row], stop_texts)]
@@ -82,6 +101,13 @@ def _decode_batch(
         mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(alive), 1)], dim=1)
         positions_BT = positions_BT[:, -1:] + 1
     return new_ids
+
+
+def _drawn(logits_BV: torch.Tensor, draws: Sequence[float]) -> torch.Tensor:
+    """For each row the token in whose part of the summed probabilities its draw, in [0, 1), falls."""
+    summed_BV = logits_BV.float().softmax(-1).cumsum(-1)
+    draws_B1 = torch.tensor(draws, device=summed_BV.device)[:, None] * summed_BV[:, -1:]
+    return (summed_BV <= draws_B1).sum(-1).clamp(max=summed_BV.shape[-1] - 1)
 
 
 def _new_cache(model: LoadedModel) -> DynamicCache:
