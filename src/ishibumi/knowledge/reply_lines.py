@@ -14,6 +14,7 @@ _PREFACE = re.compile(
 )
 _CLOSING = re.compile(r"(?:let me know|i hope|hope this|feel free|以上です|以上が|お役に立|必要であれば).*", re.I)
 _SENTENCES = re.compile(r".*(?:[。！？!?\n]|\.(?=\s))", re.DOTALL)
+_QUOTED = re.compile('["\'“‘「『]([^"“”「」『』]+)["\'”’」』]')
 _Q, _A, _F = r"(?:Q|Question|質問|問題|問い|問)", r"(?:A|Answer|Ans|回答|解答|答え|答)", r"(?:F|Fact|事実)"
 _LABEL = re.compile(rf"(?:(?P<q>{_Q})|(?P<a>{_A})|(?P<f>{_F}))\s*\d{{0,2}}\s*[:：]\s*", re.I)
 _INNER_LABEL = re.compile(rf"(?<=[?？。.!])\s*(?={_A}\s*\d{{0,2}}\s*[:：])", re.I)
@@ -63,7 +64,7 @@ def read_questions(reply: str, *, stopped: bool) -> list[tuple[str, str]]:
             elif position and asked and body:
                 asked.append(body)
             else:
-                asked = asked if label is None and not position else []
+                asked = []
     return pairs
 
 
@@ -75,10 +76,12 @@ def _lines(reply: str) -> list[str]:
 
 def _cells(line: str) -> list[str]:
     """The cells of a line between | or ｜, without empty ones and rulers (---)."""
-    return [cell.strip() for cell in re.split(r"[|｜]", line) if cell.strip(" \t-:")]
+    return [cell.strip() for cell in re.split(r"[|｜]", line) if cell.strip(" \t-:：")]
 
 
 def _bare(answer: str) -> str:
     """An answer without the quotes around it and the full stop after it («U.S.» keeps its own)."""
-    answer = answer.strip().strip("\"'“”「」『』").rstrip("。").strip()
+    answer = answer.strip().rstrip("。")
+    quoted = _QUOTED.fullmatch(answer)
+    answer = (quoted[1] if quoted else answer).strip().rstrip("。")
     return answer[:-1] if answer.endswith(".") and answer.count(".") == 1 else answer

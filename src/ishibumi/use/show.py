@@ -5,7 +5,6 @@ run_dir + id → text
 
 import difflib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 from ishibumi.artifacts import load
