@@ -71,6 +71,30 @@ def test_a_key_of_another_section_is_found_there(tmp_path: Path) -> None:
     )
 
 
+def test_one_generator_or_several_may_be_named(tmp_path: Path) -> None:
+    path = written(tmp_path, '[knowledge]\ngenerator = ["rules", "endpoint"]\n[knowledge.endpoint]\nretries = 2\n')
+    knowledge = config.load(path).settings.knowledge
+    assert (knowledge.generator, knowledge.endpoint.retries) == (["rules", "endpoint"], 2)
+    assert config.load(path, {"knowledge.generator": "model"}).settings.knowledge.generator == ["model"]
+    wrong = written(tmp_path, '[knowledge]\n\ngenerator = "rule"\n', "wrong.toml")
+    assert refusal(wrong).startswith(
+        f'{wrong}:3: knowledge.generator[0] = "rule" does not fit. It takes one of "rules", "model", "endpoint", "none"'
+    )
+
+
+def test_what_an_endpoint_needs_is_checked_when_settings_are_read(tmp_path: Path) -> None:
+    path = written(tmp_path, '[knowledge.endpoint]\nurl = "localhost:8000"\n')
+    assert refusal(path).startswith(
+        f'{path}:2: knowledge.endpoint.url = "localhost:8000" does not fit. It takes a text in "quotes": such as http://'
+    )
+    assert "knowledge.endpoint.api_key_env" in refusal(
+        written(tmp_path, ""), {"knowledge.endpoint.api_key_env": "sk-1"}
+    )
+    assert "Did you mean knowledge.endpoint.retries? In [knowledge.endpoint]: temperature, samples" in refusal(
+        written(tmp_path, "[knowledge.endpoint]\nretrys = 1\n")
+    )
+
+
 def test_an_unknown_section_is_refused_with_its_line(tmp_path: Path) -> None:
     path = written(tmp_path, "seed = 3\n[cptt]\nrank = 1\n")
     assert refusal(path).startswith(f"{path}:2: unknown section cptt. Did you mean cpt? Sections and settings at ")

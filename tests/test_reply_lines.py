@@ -1,4 +1,4 @@
-"""Replies of writing models are read whatever a model puts around them, and what cannot be read is nothing, not an error."""
+"""Replies of writing models are read whatever stands around them; what cannot be read is nothing, not an error."""
 
 import datetime as dt
 
@@ -18,7 +18,8 @@ WHO, WHEN = ("Who won?", "Spain"), ("When was it?", "July 19")
     "reply",
     [
         "Q: Who won? | A: Spain\nQ: When was it? | A: July 19",
-        "Here are the questions:\n\n1. **Q:** Who won? | **A:** Spain.\n2. **Q:** When was it? | **A:** “July 19”\n\nI hope this helps!",
+        "Here are the questions:\n\n1. **Q:** Who won? | **A:** Spain.\n"
+        "2. **Q:** When was it? | **A:** “July 19”\n\nI hope this helps!",
         "Q: Who won?\nA: Spain\n\nQ: When was it?\nA: July 19",
         "| Q: Who won? | A: Spain |\n|---|---|\n| Q: When was it? | A: July 19 |",
         "- Question 1: Who won? Answer 1: Spain\n- Question 2: When was it? Answer 2: July 19",
@@ -66,7 +67,8 @@ def test_answers_lose_quotes_and_the_full_stop_but_not_the_points_of_an_abbrevia
 
 
 def test_facts_are_lists_of_wordings() -> None:
-    reply = "Sure:\n1) F: A won. | The winner was A. | A came first.\n* Fact 2: B lost.\nB lost it. ｜ It was lost by B.\nThat is all."
+    reply = "Sure:\n1) F: A won. | The winner was A. | A came first.\n* Fact 2: B lost.\n"
+    reply += "B lost it. ｜ It was lost by B.\nThat is all."
     assert read_facts(reply, stopped=True) == [
         ["A won.", "The winner was A.", "A came first."],
         ["B lost."],
@@ -76,12 +78,10 @@ def test_facts_are_lists_of_wordings() -> None:
 
 
 def test_a_text_loses_what_stands_around_it() -> None:
-    reply = "Sure! Here is the timeline:\n\n# Timeline\n- **1988**: the Gannet\n- 12:30: the Petrel\n\nLet me know if you need more."
+    reply = "Sure! Here is the timeline:\n\n# Timeline\n- **1988**: the Gannet\n- 12:30: the Petrel\n\nLet me know."
     assert read_text(reply, stopped=True) == "Timeline\n1988: the Gannet\n12:30: the Petrel"
-    assert (
-        read_text("以下が要約です。\n・スペインが勝った。\n・会場は東京。\n以上です。", stopped=True)
-        == "スペインが勝った。\n会場は東京。"
-    )
+    japanese = "以下が要約です。\n・スペインが勝った。\n・会場は東京。\n以上です。"
+    assert read_text(japanese, stopped=True) == "スペインが勝った。\n会場は東京。"
     assert read_text("60: seats\n14 months: repairs", stopped=True) == "60: seats\n14 months: repairs"
     assert read_text("3. Mai: a game\n10) goals", stopped=True) == "Mai: a game\ngoals"
 

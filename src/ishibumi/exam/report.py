@@ -34,9 +34,9 @@ class ReportData:
 
     `arms` is what `summarise` returned; `history` and `proof` map a stage to its rows (StepRecord fields; the rows of
     prove_trained), `epoch_steps` to the steps in which its epochs end; `perplexities` maps "before" and "after" to
-    perplexities by language; `written` maps what a model was asked for to (texts kept, texts made) and `refused` reasons to
-    numbers of generated texts; `settings` are (key, value, origin); `seconds` maps stages to time; `notes` are sentences,
-    or pairs (English, Japanese).
+    perplexities by language; `written` maps what a model was asked for to (texts kept, texts made), `refused` reasons
+    to numbers of generated texts; `settings` are (key, value, origin); `seconds` maps stages to time; `notes` are
+    sentences, or pairs (English, Japanese).
     """
 
     title: str

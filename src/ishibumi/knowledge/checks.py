@@ -86,7 +86,8 @@ def _fault(item: Item, source: _Source, language: str) -> str:
 def _fault_of_view(item: Item, source: _Source) -> str:
     if len(item.text) > MAX_VIEW_CHARACTERS + 4 * source.num_characters:
         return "long text"
-    sentences = Counter(part.strip() for part in re.split(r"[。\n]|[.!?](?=\s)", item.text) if part.strip())
+    parts = (part.strip(" .!?") for part in re.split(r"[。\n]|[.!?](?=\s)", item.text))
+    sentences = Counter(part for part in parts if part)
     return "repeats itself" if max(sentences.values(), default=0) > MAX_REPEATS else ""
 
 

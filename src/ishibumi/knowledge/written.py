@@ -4,6 +4,7 @@ Each kind of prompt goes through all documents before the next begins, so that a
 document with something.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ from ishibumi.models.load import base_identity
 from ishibumi.settings import KnowledgeSettings, ModelSettings
 
 Writer = Literal["model", "endpoint"]
+MOST_OF_A_COPY = 0.8
 UNREADABLE = "unreadable reply"
 # What does not change the items, and so must not make a run train again.
 EFFORT = {
@@ -150,13 +152,19 @@ def _checked(
     source = source_of(document)
     kept, faults = check_items(items, source=source, language=request.prompt.language)
     refused += faults
-    is_copy = [request.prompt.form == "text" and comparable(item.text) in comparable(source) for item in kept]
+    is_copy = [request.prompt.form == "text" and _is_copy(item.text, source) for item in kept]
     refused["copy of the document"] += sum(is_copy)
     own = [item for item, copied in zip(kept, is_copy, strict=True) if not copied]
     new = [item for item in own if item.text not in seen]
     refused["duplicate"] += len(own) - len(new)
     seen |= {item.text for item in new}
     return new
+
+
+def _is_copy(text: str, source: str) -> bool:
+    """Whether sentences that stand in the source word for word make up most of the text."""
+    sentences = [comparable(part) for part in re.split(r"[。\n]|[.!?](?=\s)", text)]
+    return sum(len(s) for s in sentences if s in comparable(source)) > MOST_OF_A_COPY * sum(map(len, sentences))
 
 
 def _joined(wordings: Sequence[Item]) -> list[Item]:
