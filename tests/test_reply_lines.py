@@ -7,7 +7,7 @@ import pytest
 from ishibumi.corpus.documents import Document
 from ishibumi.knowledge.checks import check_items
 from ishibumi.knowledge.items import Item
-from ishibumi.knowledge.prompts import FORMS, LANGUAGES, prompt_for
+from ishibumi.knowledge.prompts import FORMS, prompt_for, wording
 from ishibumi.knowledge.reply_lines import read_facts, read_questions, read_text
 from ishibumi.settings import PROMPT_KINDS
 
@@ -99,8 +99,8 @@ def test_a_text_that_was_cut_off_ends_with_its_last_whole_sentence() -> None:
 @pytest.mark.parametrize("kind", PROMPT_KINDS)
 @pytest.mark.parametrize("language", ["ja", "en"])
 def test_the_worked_examples_are_as_the_prompt_asks_and_pass_the_checks(language: str, kind: str) -> None:
-    module = LANGUAGES[language]
-    for text, reply in zip(module.TEXTS, module.PROMPTS[kind][1], strict=True):
+    shown = wording(language)
+    for text, reply in zip(shown["texts"], shown[kind]["replies"], strict=True):
         form = FORMS.get(kind, "text")
         if form == "questions":
             pairs = read_questions(reply, stopped=True)

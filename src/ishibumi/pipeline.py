@@ -137,8 +137,8 @@ def _made_items(run: Run, documents: Sequence[Document], watch: Watch) -> tuple[
             )
             items += made
             refused += faults
-    writers: tuple[Writer, ...] = ("model", "endpoint")
-    for writer in (w for w in writers if w in settings.generator):
+    writers: list[Writer] = [name for name in ("model", "endpoint") if name in settings.generator]
+    for writer in writers:
         written = write_items(
             writer,
             documents,

@@ -7,13 +7,15 @@ Three forms of reply, each a line at a time:
     questions    Q: question | Q: the same in other words | A: answer
 """
 
+import functools
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from importlib import resources
+from typing import Any, Literal
 
 from ishibumi.corpus.dates import format_date
 from ishibumi.corpus.documents import Document
-from ishibumi.knowledge import prompts_en, prompts_ja
 from ishibumi.models.chat_format import Message
 from ishibumi.settings import PromptKind
 
@@ -21,7 +23,6 @@ Form = Literal["text", "facts", "questions"]
 FORMS: Mapping[str, Form] = {"facts": "facts", "questions": "questions", "reverse": "questions"}
 HEADINGS = {"ja": ("### 文章", "### 課題", "### 解答"), "en": ("### Text", "### Task", "### Solution")}
 STOP_TEXTS = ("\n### ",)
-LANGUAGES = {"ja": prompts_ja, "en": prompts_en}
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Prompt:
 
     def messages(self) -> list[Message]:
         """The prompt for a chat model."""
-        rules = LANGUAGES[self.language].RULES
+        rules = wording(self.language)["rules"]
         heading, _, _ = HEADINGS[self.language]
         return [
             {"role": "user", "content": f"{self.task}\n{rules[self.form]}\n{rules['all']}\n\n{heading}\n{self.text}"}
@@ -48,10 +49,17 @@ class Prompt:
 
     def with_examples(self) -> str:
         """The prompt for a base model: two worked examples of invented facts, then the document."""
-        module = LANGUAGES[self.language]
+        shown = wording(self.language)
         text, task, solution = HEADINGS[self.language]
-        pairs = [*zip(module.TEXTS, module.PROMPTS[self.kind][1], strict=True), (self.text, "")]
+        pairs = [*zip(shown["texts"], shown[self.kind]["replies"], strict=True), (self.text, "")]
         return "\n\n".join(f"{text}\n{t}\n\n{task}\n{self.task}\n\n{solution}\n{reply}" for t, reply in pairs)
+
+
+@functools.cache
+def wording(language: str) -> dict[str, Any]:
+    """All that prompts say in a language: rules, texts, and for each kind its task and replies."""
+    file = resources.files("ishibumi.knowledge") / f"prompts_{language}.toml"
+    return tomllib.loads(file.read_text(encoding="utf-8"))
 
 
 def prompt_for(document: Document, kind: PromptKind) -> Prompt:
@@ -59,4 +67,4 @@ def prompt_for(document: Document, kind: PromptKind) -> Prompt:
     language = "en" if document.language == "en" else "ja"
     date = format_date(document.date, language) if document.date else ""
     text = "\n".join(part for part in (document.title, date, document.text) if part)
-    return Prompt(kind, language, LANGUAGES[language].PROMPTS[kind][0], text)
+    return Prompt(kind, language, wording(language)[kind]["task"], text)
