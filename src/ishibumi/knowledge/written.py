@@ -74,13 +74,14 @@ def write_items(
     name = chosen.base if writer == "model" else settings.endpoint.model
     requests = _requests(writer, documents, settings, [*identity, name], seed)
     cache = base_dir / Path(settings.cache).expanduser()
-    replies = {request.key: reply for request in requests if (reply := load_reply(cache, request.key))}
-    missing = [request for request in requests if request.key not in replies]
+    by_key = {request.key: request for request in requests}  # documents with the same text share their replies
+    replies = {key: reply for key in by_key if (reply := load_reply(cache, key))}
+    missing = [request for key, request in by_key.items() if key not in replies]
 
     def keep(request: Request, reply: Reply) -> None:
         save_reply(cache, request.key, reply)
         replies[request.key] = reply
-        on_reply(len(replies), len(requests))
+        on_reply(len(replies), len(by_key))
 
     unanswered = Counter[str]()
     if missing and writer == "model":
