@@ -137,6 +137,8 @@ def test_a_prompt_shows_the_document_once_for_chat_and_after_two_others_for_exam
         ("ja", "view", "Spain won the final.", "", "another language"),
         ("en", "view", "スペインが勝った。", "", "another language"),
         ("ja", "view", "スペインが3点を取った。", "", "figure not in the document"),
+        ("ja", "view", "スペインが11対2で勝った。", "", "figure not in the document"),
+        ("ja", "view", "相手は0-2で敗れた。", "", ""),
         ("ja", "view", "ニコ・ロペスが得点し、スペインが勝った。", "", "name not in the document"),
         ("ja", "view", "アン・スペインの11人。", "", ""),
         ("en", "view", "It was won by Spaniards, not by Ghana.", "", "name not in the document"),

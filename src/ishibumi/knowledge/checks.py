@@ -31,9 +31,10 @@ def comparable(text: str) -> str:
 
 
 def figures(text: str) -> set[str]:
-    """The numbers of a text: 1,200 as 1200, 3―1 as 3 and 1."""
-    text = unicodedata.normalize("NFKC", text)
-    return set(re.findall(r"\d+(?:\.\d+)?", re.sub(r"(?<=\d),(?=\d{3})", "", text)))
+    """The numbers of a text: 1,200 as 1200, 3―1 as 3, 1 and, whichever side is named first, 1-3."""
+    text = re.sub(r"(?<=\d),(?=\d{3})", "", unicodedata.normalize("NFKC", text))
+    pairs = re.findall(r"(?<![\d.])(\d{1,2})\s*(?:[-‐‑‒–—―−]|対)\s*(\d{1,2})(?!\d|\.\d)", text)
+    return {*re.findall(r"\d+(?:\.\d+)?", text), *("-".join(sorted(pair)) for pair in pairs)}
 
 
 @dataclass(frozen=True)
