@@ -40,7 +40,7 @@ def test_two_stage_has_the_published_numbers(tmp_path: Path) -> None:
     assert (cpt.learning_rate, cpt.embedding_learning_rate, cpt.epochs) == (3e-4, 3e-5, 3)
     assert (sft.method, sft.rank, sft.alpha, sft.targets) == ("lora", 16, 32, seven[:3])
     assert (sft.learning_rate, sft.epochs, sft.review_share) == (3e-5, 1, 0)
-    assert (settings.knowledge.generator, settings.replay.share, settings.chat.share) == ("none", 0, 0)
+    assert (settings.knowledge.generator, settings.replay.share, settings.chat.share) == (["none"], 0, 0)
     assert (settings.documents.prefix_ja, settings.documents.prefix_share) == ("{date}のニュース:", 1)
 
 
@@ -68,6 +68,30 @@ def test_a_key_of_another_section_is_found_there(tmp_path: Path) -> None:
     path = written(tmp_path, '[cpt]\ngenerator = "rules"\n')
     assert refusal(path).startswith(
         f"{path}:2: unknown setting cpt.generator. Did you mean knowledge.generator? In [cpt]: method, rank, "
+    )
+
+
+def test_one_generator_or_several_may_be_named(tmp_path: Path) -> None:
+    path = written(tmp_path, '[knowledge]\ngenerator = ["rules", "endpoint"]\n[knowledge.endpoint]\nretries = 2\n')
+    knowledge = config.load(path).settings.knowledge
+    assert (knowledge.generator, knowledge.endpoint.retries) == (["rules", "endpoint"], 2)
+    assert config.load(path, {"knowledge.generator": "model"}).settings.knowledge.generator == ["model"]
+    wrong = written(tmp_path, '[knowledge]\n\ngenerator = "rule"\n', "wrong.toml")
+    assert refusal(wrong).startswith(
+        f'{wrong}:3: knowledge.generator[0] = "rule" does not fit. It takes one of "rules", "model", "endpoint", "none"'
+    )
+
+
+def test_what_an_endpoint_needs_is_checked_when_settings_are_read(tmp_path: Path) -> None:
+    path = written(tmp_path, '[knowledge.endpoint]\nurl = "localhost:8000"\n')
+    assert refusal(path).startswith(
+        f'{path}:2: knowledge.endpoint.url = "localhost:8000" does not fit. It takes a text in "quotes": such as http://'
+    )
+    assert "knowledge.endpoint.api_key_env" in refusal(
+        written(tmp_path, ""), {"knowledge.endpoint.api_key_env": "sk-1"}
+    )
+    assert "Did you mean knowledge.endpoint.retries? In [knowledge.endpoint]: temperature, samples" in refusal(
+        written(tmp_path, "[knowledge.endpoint]\nretrys = 1\n")
     )
 
 

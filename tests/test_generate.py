@@ -9,7 +9,7 @@ import tiny
 import torch
 
 from ishibumi.models.chat_format import ChatFormat
-from ishibumi.models.generate import generate_replies, stream_reply
+from ishibumi.models.generate import Sampling, _drawn, generate_replies, stream_reply
 from ishibumi.models.load import LoadedModel
 
 PROMPTS = ["Who scored the first goal of the final?", "a", "東京の天気は", "Spain", "Where was it played?"]
@@ -104,3 +104,27 @@ def test_characters_of_several_tokens_are_streamed_whole(
     ids = list(model.tokenizer("a東京", add_special_tokens=False)["input_ids"])
     monkeypatch.setattr("ishibumi.models.generate._stream_ids", lambda *_: iter(ids))
     assert [piece for piece in stream_reply(model, [1], max_new_tokens=9) if piece] == ["a", "東", "京"]
+
+
+@pytest.mark.parametrize("kind", tiny.KINDS)
+def test_a_drawn_reply_depends_on_its_seed_and_not_on_its_batch(kind: str, model_dir: Callable[[str], Path]) -> None:
+    model = tiny.load(model_dir(kind))
+
+    def drawn(batch_size: int, seeds: list[int], temperature: float = 1.0) -> list[str]:
+        sampling = Sampling(temperature, seeds)
+        texts = generate_replies(model, prompts(model), max_new_tokens=8, batch_size=batch_size, sampling=sampling)
+        return [reply.text for reply in texts]
+
+    together = drawn(5, [1, 2, 3, 4, 5])
+    assert together == drawn(1, [1, 2, 3, 4, 5]) == drawn(2, [1, 2, 3, 4, 5])
+    other = drawn(5, [1, 2, 3, 4, 6])
+    assert other[:4] == together[:4] and other[4] != together[4]
+    greedy = [reply.text for reply in generate_replies(model, prompts(model), max_new_tokens=8, batch_size=5)]
+    assert drawn(5, [1, 2, 3, 4, 5], temperature=1e-4) == greedy != together
+
+
+def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
+    logits_BV = torch.tensor([[0.1, 0.6, 0.0, 0.3]]).log().expand(1000, -1)
+    tokens = _drawn(logits_BV, [n / 1000 for n in range(1000)])
+    assert tokens.bincount(minlength=4).tolist() == pytest.approx([100, 600, 0, 300], abs=1)
+    assert _drawn(torch.tensor([[0.0, float("-inf")]]), [0.9999999]).tolist() == [0]

@@ -271,9 +271,55 @@ def test_check_says_what_would_be_done_and_makes_nothing(tmp_path: Path, model_d
 def test_show_prints_a_document_with_what_was_made_from_it(finished: Path) -> None:
     code, out, _ = call("show", finished, "a")
     assert code == 0
-    for part in ("--- raw", "--- cleaned", "--- prefixed\n2026年7月19日のニュース:スペインは", "--- items\n["):
+    for part in ("--- raw", "--- cleaned", "--- prefixed\n2026年7月19日のニュース:スペインは", "--- items\na:"):
         assert part in out
-    assert re.search(r"^\[\w+\] .+ → \S+", out, re.MULTILINE)
+    found = re.search(r"^(a:[0-9a-f]{8})  \[(\w+)\] (.+) → (\S+)$", out, re.MULTILINE)
+    assert found
+    code, out, _ = call("show", finished, found[1])
+    assert code == 0
+    assert out.startswith(f"{found[1]}  question  {found[2]}\n{found[3]}\n→ {found[4]}\n\na  2026-07-19  ja  ")
+    assert "--- cleaned\nスペインは" in out and "--- items" not in out
+    assert call("show", finished, found[1], "--part", "cleaned")[1].endswith(
+        "\n\n" + call("show", finished, "a", "--part", "cleaned")[1]
+    )
+    assert call("show", finished, "a:00000000")[0] == 2
+
+
+def test_a_local_model_writes_beside_the_rules_and_its_items_are_shown(
+    project: Path, model_dir: Callable[[str], Path]
+) -> None:
+    both = ("--set", 'knowledge.generator=["rules", "model"]', "--set", "knowledge.model.max_new_tokens=16")
+    flags = (*both, "--set", 'knowledge.prompts=["questions", "timeline"]', "--set", "knowledge.model.prompt=chat")
+    # What a tiny random model replies is nothing to keep, so one reply is put where an earlier run would have left it.
+    code, _, err = call("run", project, *flags, "--set", "model.template=ja")
+    assert code == 0, err
+    first = artifacts.load(project.parent / "run" / "knowledge").manifest
+    assert set(first["written"]) == {"model:questions", "model:timeline"}
+    replies = sorted((project.parent / "generated").rglob("*.json"))
+    assert len(replies) == 6
+    for path in replies:
+        path.write_text(
+            json.dumps({"text": "Q: 勝者は？ | A: スペイン", "stopped": True, "num_tokens": 9}), encoding="utf-8"
+        )
+    shutil.rmtree(project.parent / "run" / "knowledge")
+    code, _, err = call("cpt", project, *flags, "--set", "model.template=ja")
+    assert code == 0 and re.search(r"✓ knowledge .*, refused \d+ \(.*answer not in the document", err)
+    items = [item for item in load_items(project.parent / "run" / "knowledge") if item.rule == "model:questions"]
+    assert [(item.document_id, item.answer) for item in items] == [("a", "スペイン")]
+    assert f"{items[0].id}  [model:questions] 勝者は？ → スペイン" in call("show", project, "a", "--part", "items")[1]
+    page = (project.parent / "run" / "report" / "report.html").read_text(encoding="utf-8")
+    assert "model:timeline" in page
+
+
+def test_a_generator_that_cannot_work_is_refused_before_it_begins(
+    tmp_path: Path, model_dir: Callable[[str], Path]
+) -> None:
+    path = write_project(tmp_path, model_dir("gemma3"))
+    for verb in ("check", "run"):
+        code, _, err = call(verb, path, "--set", "knowledge.generator=endpoint")
+        assert code == 2 and "knowledge.endpoint.url and knowledge.endpoint.model is not set" in err
+    code, _, err = call("check", path, "--set", "knowledge.generator=model", "--set", "knowledge.model.base=no/such")
+    assert code == 1 and "No base model «no/such»" in err
 
 
 def test_chat_answers_the_lines_that_are_typed(finished: Path) -> None:

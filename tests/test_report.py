@@ -76,7 +76,8 @@ def full_data(engraved: tuple[bool, bool] = (True, True)) -> ReportData:
             "before": {"ja": Perplexity(20.0, 10, 1, 0), "en": Perplexity(20.0, 10, 1, 0)},
             "after": {"ja": Perplexity(22.0, 10, 1, 0), "en": Perplexity(20.0, 10, 1, 0)},
         },
-        proof={"cpt": proof}, settings=[("seed", "1", "default"), ("recipe", ATTACK, "file")],
+        proof={"cpt": proof}, written={"model:timeline": [2, 7]},
+        refused={"duplicate": 3, ATTACK: 4}, settings=[("seed", "1", "default"), ("recipe", ATTACK, "file")],
         versions={"torch": "2.13"}, seconds={"cpt": 3725.0}, notes=[ATTACK, ("2 left out", "2件除外")],
     )  # fmt: skip
 
@@ -273,6 +274,14 @@ def test_every_document_tells_what_was_learned() -> None:
     assert page.count('data-right="yes"') == 1 and page.count('data-right="no"') == 1
     assert "Documents without a question in the exam: 1." in text_in(page, "en")
     assert "a kind of one&#39;s own" in page
+
+
+def test_what_was_made_and_refused_is_told() -> None:
+    page = render_report(full_data())
+    assert "model:timeline" in page and "2 of 7" in text_in(page, "en") and "2 / 7" in text_in(page, "ja")
+    section = page[page.index('id="made"') :]
+    assert section.index("&lt;script") < section.index("重複")  # the most frequent reason first
+    assert '<td class="n">3</td>' in section
 
 
 def test_a_run_without_exam_or_training_has_a_page_too() -> None:

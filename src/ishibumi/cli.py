@@ -147,7 +147,9 @@ def chat(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, run_
 @app.command()
 def show(
     settings: SettingsFile = DEFAULT_SETTINGS,
-    document: Annotated[str | None, typer.Argument(metavar="ID", help="A document; all are listed without it.")] = None,
+    document: Annotated[
+        str | None, typer.Argument(metavar="ID", help="A document or an item; all documents are listed without it.")
+    ] = None,
     part: Annotated[
         Literal["all", "raw", "cleaned", "prefixed", "items"],
         typer.Option(help="As it is read, cleaned or trained, or what was made from it."),
@@ -157,7 +159,7 @@ def show(
 ) -> None:
     """Print a document as it is read, cleaned and trained.
 
-    Also what was made from it: other wordings and questions.
+    Also what was made from it: other wordings and questions, whose ids lead back to it.
     """
     with _edge():
         loaded = _load(settings, set_, run_dir)
@@ -178,7 +180,7 @@ def fetch(
 ) -> None:
     """Load a model from the hub into a directory.
 
-    The only command that uses the network. Weights come as safetensors; pickle files are left out.
+    The only command that uses the hub. Weights come as safetensors; pickle files are left out.
     """
     with _edge(offline=False):
         from ishibumi.models.fetch import fetch_model

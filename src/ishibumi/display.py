@@ -50,6 +50,8 @@ OUTCOMES = {
         "left_out": "left out",
         "view": "wordings",
         "question": "questions",
+        "refused": "refused",
+        "prompts_not_asked": "prompts not asked because the token budget is spent",
         "left_out_as_exam_wording": "left out as too close to the exam",
         "kept_for_exam": "kept for the exam",
         "steps": "steps",
@@ -65,6 +67,8 @@ OUTCOMES = {
         "left_out": "除外",
         "view": "言い換え",
         "question": "質問",
+        "refused": "不採用",
+        "prompts_not_asked": "トークンの上限に達したため送らなかったプロンプト",
         "left_out_as_exam_wording": "試験に近いため除外",
         "kept_for_exam": "試験用に取り置き",
         "steps": "ステップ",
@@ -202,7 +206,7 @@ class Display:
             self._line("■", self._word("stopping: writing a checkpoint"))
 
     def answered(self, arm: str, done: int, total: int) -> None:
-        """Show how many questions an arm of the exam has answered."""
+        """Show how many questions an arm of the exam, or prompts a generator, has answered."""
         if arm != self._arm:
             self._arm, self._arm_started = arm, (done, time.monotonic())
         parts = [self._arm_name(arm), f"{done}/{total}"]
@@ -210,7 +214,7 @@ class Display:
         if done > first:
             seconds_left = (time.monotonic() - started) / (done - first) * (total - done)
             parts.append(f"{self._word('left')} {duration(seconds_left)}")
-        self._progress("exam", done, total, parts)
+        self._progress(self._stage_now or "exam", done, total, parts)
 
     def note(self, text: str) -> None:
         """Print a line of information."""

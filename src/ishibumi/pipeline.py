@@ -7,6 +7,7 @@ its settings and of the fingerprints before it, has changed.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,8 +28,10 @@ from ishibumi.knowledge.generator import items_of, without_common_answers
 from ishibumi.knowledge.held_out import hold_out
 from ishibumi.knowledge.items import HELD_OUT_FILE, Item, load_held_out, load_items
 from ishibumi.knowledge.leaks import remove_leaks
+from ishibumi.knowledge.writer_endpoint import check_endpoint
+from ishibumi.knowledge.written import Writer, what_counts, write_items
 from ishibumi.leak_check import refuse_leaks
-from ishibumi.models.load import find_base, load_finished, load_model
+from ishibumi.models.load import base_identity, find_base, load_finished, load_model
 from ishibumi.report_stage import fill_report
 from ishibumi.settings import Arm
 from ishibumi.training.cpt import cpt_examples, cpt_mix
@@ -54,7 +57,7 @@ class Watch(Protocol):
         """One optimizer step (trainer.StepRecord)."""
 
     def answered(self, arm: str, done: int, total: int) -> None:
-        """So many questions of an arm have been answered."""
+        """So many questions of an arm, or prompts of a generator, have been answered."""
 
     def should_stop(self) -> bool:
         """Whether the user asked to stop."""
@@ -112,39 +115,57 @@ def make_knowledge(run: Run, *, watch: Watch = SILENT) -> Artifact:
     settings = run.settings.knowledge
     share = 0.0 if run.settings.exam.questions else run.settings.exam.generated_share
     exam_paths = [run.resolve(p) for p in run.settings.exam.questions]
+    if "endpoint" in settings.generator:
+        check_endpoint(settings.endpoint)
 
     def work(directory: Path) -> dict[str, Any]:
         documents = load_documents(_path(run, "corpus"))
-        items, refused = _made_items(run, documents) if settings.generator == "rules" else ([], {})
-        unleaked, leaked = remove_leaks(items, [q.question for q in read_questions(exam_paths)])
+        items, counts = _made_items(run, documents, watch)
+        telling = without_common_answers(items, len(documents))
+        unleaked, leaked = remove_leaks(telling, [q.question for q in read_questions(exam_paths)])
         kept, held_out = hold_out(unleaked, share=share, seed=run.settings.seed)
         write_jsonl(directory / "items.jsonl", map(asdict, kept))
         write_jsonl(directory / HELD_OUT_FILE, map(asdict, held_out))
         kinds = {kind: sum(item.kind == kind for item in kept) for kind in ("view", "question")}
-        for_exam = len(unleaked) - len(kept)
-        return {**kinds, "refused": refused, "left_out_as_exam_wording": len(leaked), "kept_for_exam": for_exam}
+        refused = counts.pop("refused") + Counter({"common answer": len(items) - len(telling)})
+        left_out = {"left_out_as_exam_wording": len(leaked), "kept_for_exam": len(unleaked) - len(kept)}
+        return {**kinds, "refused": dict(refused), **counts, **left_out}
 
-    inputs = [settings.model_dump(), run.settings.seed, _of(run, "corpus"), *_existing(exam_paths)]
+    writes_itself = "model" in settings.generator
+    base = base_identity(settings.model.base or run.settings.model.base, run.base_dir) if writes_itself else None
+    inputs = [what_counts(settings), base, run.settings.seed, _of(run, "corpus"), *_existing(exam_paths)]
     inputs += [f"held out {share}"] if share else []  # runs with an exam of their own are not made anew for this
     return _stage(run, "knowledge", watch, inputs, work)
 
 
-def _made_items(run: Run, documents: Sequence[Document]) -> tuple[list[Item], dict[str, int]]:
-    """The items of all documents, and how many were refused by reason."""
-    settings = run.settings.knowledge
-    made = [
-        items_of(
-            document,
-            views_per_document=settings.views_per_document,
-            wordings_per_fact=settings.wordings_per_fact,
+def _made_items(run: Run, documents: Sequence[Document], watch: Watch) -> tuple[list[Item], dict[str, Any]]:
+    """The items of all documents from every generator, and the counts of what was refused, written and not asked."""
+    settings, items, refused = run.settings.knowledge, list[Item](), Counter[str]()
+    counts: dict[str, Any] = {"written": {}, "prompts_not_asked": 0}
+    views, wordings = settings.views_per_document, settings.wordings_per_fact
+    if "rules" in settings.generator:
+        for document in documents:
+            made, faults = items_of(
+                document, views_per_document=views, wordings_per_fact=wordings, seed=run.settings.seed
+            )
+            items += made
+            refused += faults
+    writers: list[Writer] = [name for name in ("model", "endpoint") if name in settings.generator]
+    for writer in writers:
+        written = write_items(
+            writer,
+            documents,
+            settings,
+            model=run.settings.model,
+            base_dir=run.base_dir,
             seed=run.settings.seed,
+            on_reply=partial(watch.answered, writer),
         )
-        for document in documents
-    ]
-    items = [item for of_document, _ in made for item in of_document]
-    telling = without_common_answers(items, len(documents))
-    refused = sum((counts for _, counts in made), Counter({"common answer": len(items) - len(telling)}))
-    return telling, dict(refused)
+        items += written.items
+        refused += written.refused
+        counts["written"] |= written.by_kind
+        counts["prompts_not_asked"] += written.num_not_asked
+    return items, {"refused": refused, **counts}
 
 
 def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
@@ -173,7 +194,13 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
 
     parts = (settings.model, settings.documents, settings.replay, settings.chat, settings.cpt)
     sections = [part.model_dump() for part in parts]
-    inputs = [sections, settings.seed, _of(run, "knowledge"), _base_identity(run), *_existing(replay_paths)]
+    inputs = [
+        sections,
+        settings.seed,
+        _of(run, "knowledge"),
+        base_identity(settings.model.base, run.base_dir),
+        *_existing(replay_paths),
+    ]
     return _stage(run, "cpt", watch, [*inputs, *_existing(_chat_paths(run))], work)
 
 
@@ -247,6 +274,10 @@ def check(run: Run) -> list[str]:
     chats = _conversations(run)
     refuse_leaks(run, corpus.documents, chats, questions)
     base = find_base(settings.model.base, run.base_dir)
+    if "endpoint" in settings.knowledge.generator:
+        check_endpoint(settings.knowledge.endpoint)
+    if "model" in settings.knowledge.generator:
+        find_base(settings.knowledge.model.base or settings.model.base, run.base_dir)
     left_out = ", ".join(f"{reason} {left['count']}" for reason, left in corpus.report.items()) or "none"
     lines = [f"{row.key} = {row.value or '(not set)'}  ({row.origin})" for row in describe(run)]
     return [
@@ -321,9 +352,3 @@ def _chat_paths(run: Run) -> list[Path]:
 def _conversations(run: Run) -> list[Conversation]:
     counts = [source.count for source in run.settings.chat.sources]
     return read_conversations(list(zip(_chat_paths(run), counts, strict=True)), run.settings.seed)
-
-
-def _base_identity(run: Run) -> list[Any]:
-    """Names, sizes and times of the base model's files: hashing gigabytes at every start would take minutes."""
-    files = sorted(p for p in find_base(run.settings.model.base, run.base_dir).iterdir() if p.is_file())
-    return [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]

@@ -53,6 +53,8 @@ def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: P
         epoch_steps={stage: stages[stage].manifest["epoch_steps"] for stage in trained},
         perplexities=perplexities,
         proof={stage: read_json(run_dir / stage / "proof.json") for stage in trained},
+        written=stages["knowledge"].manifest["written"],
+        refused=stages["knowledge"].manifest["refused"],
         settings=[(row.key, row.value, row.origin) for row in describe(run)],
         versions=versions(),
         seconds=seconds,
@@ -95,6 +97,11 @@ def _notes(stages: dict[str, Artifact], asked: list[bool], arms: dict[str, dict[
     notes: list[tuple[str, str]] = []
     for reason, count in stages["corpus"].manifest["left_out"].items():
         notes.append((f"{count} documents were left out: {reason}.", f"{count}件の文書を除きました: {reason}"))
+    if not_asked := stages["knowledge"].manifest["prompts_not_asked"]:
+        notes.append((
+            f"{not_asked} prompts were not sent to the endpoint because the token budget was spent.",
+            f"トークンの上限に達したため、{not_asked}件のプロンプトはエンドポイントに送っていません。",
+        ))  # fmt: skip
     if leaked := stages["knowledge"].manifest["left_out_as_exam_wording"]:
         notes.append((
             f"{leaked} generated texts were left out because they came too close to the exam's wording.",

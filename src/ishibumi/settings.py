@@ -1,9 +1,9 @@
 """Every setting of a run, once: its type, default, unit and range. TOML, CLI and docs derive from these fields."""
 
 import datetime as dt
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class Section(BaseModel):
@@ -49,20 +49,81 @@ class DocumentSettings(Section):
     min_characters: int = Field(default=20, ge=1, description="shorter documents are reported and left out")
 
 
+Generator = Literal["rules", "model", "endpoint", "none"]
+PromptKind = Literal[
+    "questions", "reverse", "facts", "restate", "key_facts", "timeline", "relations", "implications", "dialogue",
+    "study_notes",
+]  # fmt: skip
+PROMPT_KINDS: tuple[PromptKind, ...] = get_args(PromptKind)
+
+
+class WriterSettings(Section):
+    """What both kinds of writing models have."""
+
+    temperature: float = Field(
+        default=0.7, ge=0, le=2, description="randomness of replies; 0 takes the likeliest token"
+    )
+    samples: int = Field(
+        default=1, ge=1, le=100, description="replies to each prompt about each document; one where temperature is 0"
+    )
+    max_new_tokens: int = Field(default=768, ge=16, le=65_536, description="longest reply")
+
+
+class WriterModelSettings(WriterSettings):
+    """[knowledge.model]: the local model that writes for generator "model"."""
+
+    base: str | None = Field(default=None, description="as model.base, which writes itself if this is left out")
+    prompt: Literal["auto", "chat", "examples"] = Field(
+        default="auto", description="chat asks, examples shows two worked ones; auto chats if there is a chat template"
+    )
+    batch_prompts: int = Field(default=8, ge=1, le=4096, description="prompts answered at once; memory follows it")
+
+
+class EndpointSettings(WriterSettings):
+    """[knowledge.endpoint]: the OpenAI-compatible server that writes for generator "endpoint"."""
+
+    url: str | None = Field(
+        default=None, pattern="^https?://", description="such as http://127.0.0.1:8000/v1; the documents are sent there"
+    )
+    model: str | None = Field(default=None, description="the model's name on that server")
+    api_key_env: str | None = Field(
+        default=None, pattern="^[A-Za-z_][A-Za-z0-9_]*$", description="environment variable that holds the API key"
+    )
+    concurrency: int = Field(default=4, ge=1, le=1024, description="requests at the same time")
+    retries: int = Field(default=5, ge=0, le=20, description="further tries after 429, 5xx, a timeout or garbage")
+    timeout_seconds: float = Field(default=120, gt=0, le=3600, description="longest silence of the server in a request")
+    token_budget: int | None = Field(
+        default=None, ge=1, description="tokens of prompts and replies that may be used, earlier tries included"
+    )
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
 class KnowledgeSettings(Section):
     """[knowledge]: what is made from each document before training."""
 
-    generator: Literal["rules", "none"] = Field(
-        default="rules", description="rules needs no other model; none trains raw text"
+    generator: Annotated[list[Generator], BeforeValidator(_as_list)] = Field(
+        default=["rules"],
+        description='one or several: rules needs no other model, model and endpoint write; "none" trains raw text',
     )
     views_per_document: int = Field(
-        default=8, ge=0, le=1000, description="texts made from each document besides itself"
+        default=8, ge=0, le=1000, description="texts that rules make from each document besides itself"
     )
-    wordings_per_fact: int = Field(default=4, ge=0, le=100, description="questions asked about each fact that is found")
+    wordings_per_fact: int = Field(
+        default=4, ge=0, le=100, description="questions that rules ask about each fact that is found"
+    )
     cite: Literal["none", "title", "sentence"] = Field(
         default="sentence",
         description="what stands before an answer: nothing, 【the document's title】, or also «the sentence» it is in",
     )
+    prompts: list[PromptKind] = Field(default=list(PROMPT_KINDS), description="what model and endpoint are asked for")
+    cache: str = Field(
+        default="generated", description="directory of all replies, for later runs too, relative to the settings file"
+    )
+    model: WriterModelSettings = WriterModelSettings()
+    endpoint: EndpointSettings = EndpointSettings()
 
 
 class ReplaySettings(Section):

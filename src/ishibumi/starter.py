@@ -31,7 +31,7 @@ SHOWN: Mapping[str, tuple[str, str | None]] = {
     "documents.since": ("この日より前の文書は使わない", None),
     "documents.prefix_ja": ("日本語の文書の前に置く言葉", None),
     "documents.prefix_en": ("英語の文書の前に置く言葉", None),
-    "knowledge.generator": ("rules は規則で作る（ほかのモデルは不要）、none は文書だけで学習", None),
+    "knowledge.generator": ("rules は規則、model は手元のモデル、endpoint はサーバーで作る。none は文書だけ", None),
     "knowledge.views_per_document": ("1文書から作る言い換えの数", None),
     "knowledge.wordings_per_fact": ("1つの事実についての質問の数", None),
     "chat.sources": ('会話のファイル。例: [{path = "chat.jsonl", count = 500}]', "[]"),

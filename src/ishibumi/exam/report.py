@@ -34,8 +34,9 @@ class ReportData:
 
     `arms` is what `summarise` returned; `history` and `proof` map a stage to its rows (StepRecord fields; the rows of
     prove_trained), `epoch_steps` to the steps in which its epochs end; `perplexities` maps "before" and "after" to
-    perplexities by language; `settings` are (key, value, origin); `seconds` maps stages to time; `notes` are sentences,
-    or pairs (English, Japanese).
+    perplexities by language; `written` maps what a model was asked for to (texts kept, texts made), `refused` reasons
+    to numbers of generated texts; `settings` are (key, value, origin); `seconds` maps stages to time; `notes` are
+    sentences, or pairs (English, Japanese).
     """
 
     title: str
@@ -51,6 +52,8 @@ class ReportData:
     epoch_steps: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
     perplexities: Mapping[str, Mapping[str, Perplexity]] = field(default_factory=dict[str, Mapping[str, Perplexity]])
     proof: Mapping[str, Sequence[Row]] = field(default_factory=dict[str, Sequence[Row]])
+    written: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
+    refused: Mapping[str, int] = field(default_factory=dict[str, int])
     settings: Sequence[tuple[str, str, str]] = ()
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
     seconds: Mapping[str, float] = field(default_factory=dict[str, float])

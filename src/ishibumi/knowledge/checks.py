@@ -1,14 +1,26 @@
-"""Checks of generated items: ([Item], source) → (kept items, how many were refused and why)."""
+"""Checks of generated items: ([Item], source) → (kept items, how many were refused and why).
+
+An item is in its document's language, no longer than is useful, and has no figure that the document has not; an answer
+stands in the document, as it is or with each of its words and figures.
+"""
 
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ishibumi.knowledge.items import Item
+from ishibumi.knowledge.words import words
 
 MAX_ANSWER_CHARACTERS = {"ja": 40, "en": 80}
 MAX_QUESTION_CHARACTERS = {"ja": 220, "en": 400}
+MAX_VIEW_CHARACTERS = 400  # beside four times the document
+MAX_REPEATS = 3  # of one sentence in a view; a small model that runs in circles has more
+# What is surely a name: a capital within an English sentence, katakana of several parts.
+_NAMES = re.compile(r"(?<=[a-z,;] )[A-ZÀ-Þ][^\W\d_]{2,}|[ァ-ヺー]+(?:・[ァ-ヺー]+)+")
+NUMBER_WORDS = {word: str(n) for n, word in enumerate(words("one two three four five six seven eight nine ten"), 1)}
+SMALL_WORDS = frozenset(words("the a an of in on at and to by for from with"))
 
 
 def comparable(text: str) -> str:
@@ -19,19 +31,30 @@ def comparable(text: str) -> str:
 
 
 def figures(text: str) -> set[str]:
-    """The numbers of a text: 1,200 as 1200, 3―1 as 3 and 1."""
-    text = unicodedata.normalize("NFKC", text)
-    return set(re.findall(r"\d+(?:\.\d+)?", re.sub(r"(?<=\d),(?=\d{3})", "", text)))
+    """The numbers of a text: 1,200 as 1200, 3―1 as 3, 1 and, whichever side is named first, 1-3."""
+    text = re.sub(r"(?<=\d),(?=\d{3})", "", unicodedata.normalize("NFKC", text))
+    pairs = re.findall(r"(?<![\d.])(\d{1,2})\s*(?:[-‐‑‒–—―−]|対)\s*(\d{1,2})(?!\d|\.\d)", text)
+    return {*re.findall(r"\d+(?:\.\d+)?", text), *("-".join(sorted(pair)) for pair in pairs)}
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What items are held against: the document as it is compared, its Latin words and its numbers."""
+
+    whole: str
+    words: frozenset[str]
+    figures: frozenset[str]
+    num_characters: int
 
 
 def check_items(items: Sequence[Item], *, source: str, language: str) -> tuple[list[Item], Counter[str]]:
     """The items that pass, and the number refused by reason: every figure and answer must stand in `source`."""
     kept: list[Item] = []
     refused: Counter[str] = Counter()
-    whole, known = comparable(source), figures(source)
+    held = _source(source)
     seen: set[str] = set()
     for item in items:
-        reason = _fault(item, whole, known, language)
+        reason = _fault(item, held, language)
         if not reason and item.text in seen:
             reason = "duplicate"
         if reason:
@@ -42,16 +65,47 @@ def check_items(items: Sequence[Item], *, source: str, language: str) -> tuple[l
     return kept, refused
 
 
-def _fault(item: Item, source: str, known: set[str], language: str) -> str:
+def _source(text: str) -> _Source:
+    latin = frozenset(_latin_words(text))
+    numbers = figures(text) | {NUMBER_WORDS[word] for word in latin if word in NUMBER_WORDS}
+    return _Source(comparable(text), latin, frozenset(numbers), len(text))
+
+
+def _latin_words(text: str) -> list[str]:
+    return re.findall(r"[^\W\d_\u3041-\u9fff]+", unicodedata.normalize("NFKC", text).lower())
+
+
+def _fault(item: Item, source: _Source, language: str) -> str:
     """Why the item must not be learned, or ""."""
     if not item.text.strip():
         return "empty"
-    if not figures(item.text) <= known:
+    if not _is_in_language(item.text, language):
+        return "another language"
+    if not figures(item.text) <= source.figures:
         return "figure not in the document"
-    if item.kind == "view":
-        return ""
+    if not all(_is_known_name(name, source) for name in _NAMES.findall(unicodedata.normalize("NFKC", item.text))):
+        return "name not in the document"
+    return _fault_of_view(item, source) if item.kind == "view" else _fault_of_question(item, source, language)
+
+
+def _is_known_name(name: str, source: _Source) -> bool:
+    """Whether the source has the name, or a word that begins like it (Africa, African)."""
+    if name[0] >= "ァ":
+        return all(part in source.whole for part in name.split("・"))
+    return any(word.startswith(name[:3].lower()) for word in source.words)
+
+
+def _fault_of_view(item: Item, source: _Source) -> str:
+    if len(item.text) > MAX_VIEW_CHARACTERS + 4 * source.num_characters:
+        return "long text"
+    parts = (part.strip(" .!?") for part in re.split(r"[。\n]|[.!?](?=\s)", item.text))
+    sentences = Counter(part for part in parts if part)
+    return "repeats itself" if max(sentences.values(), default=0) > MAX_REPEATS else ""
+
+
+def _fault_of_question(item: Item, source: _Source, language: str) -> str:
     answer = comparable(item.answer)
-    if not answer or answer not in source:
+    if not answer or not _stands_in(item.answer, source):
         return "answer not in the document"
     if item.rule != "which" and answer in comparable(item.text):
         return "question holds its answer"
@@ -60,3 +114,24 @@ def _fault(item: Item, source: str, known: set[str], language: str) -> str:
     if len(item.text) > MAX_QUESTION_CHARACTERS[language]:
         return "long question"
     return ""
+
+
+def _stands_in(answer: str, source: _Source) -> bool:
+    """Whether the source has the answer as it is, or its figures and each of its words, in whatever order."""
+    if not figures(answer) <= source.figures:
+        return False
+    if comparable(answer) in source.whole:
+        return True
+    latin = [word for word in _latin_words(answer) if word not in SMALL_WORDS]
+    japanese = re.findall(r"[ァ-ヺー]+|[一-鿿々]+", unicodedata.normalize("NFKC", answer))
+    has_latin = all(word in source.words or NUMBER_WORDS.get(word) in source.figures for word in latin)
+    return bool(latin or japanese or figures(answer)) and has_latin and all(run in source.whole for run in japanese)
+
+
+def _is_in_language(text: str, language: str) -> bool:
+    """Japanese has hiragana, which Chinese has not, and a fifth of its letters are Japanese; English has hardly any."""
+    num_letters = sum(c.isalpha() for c in text)
+    num_japanese = len(re.findall("[\u3041-\u30ff\u4e00-\u9fff]", text))
+    if language == "en":
+        return num_japanese <= 0.1 * num_letters
+    return bool(re.search("[\u3041-\u309f]", text)) and num_japanese >= 0.2 * num_letters

@@ -1,5 +1,6 @@
 """Item: one training text made from a document. Document → [Item]."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,10 +13,11 @@ class Item:
     """A view of a document (a text that is learned whole) or a question (of which the answer is learned).
 
     `text` is the view, or the question; `answer` is empty for a view; `evidence` is the sentence that holds the answer;
-    `rule` names what made it.
+    `rule` names what made it: a rule, or the kind of prompt that a model or an endpoint was given.
 
         Item("ja-m104", "view", "title_from_text", "次の記事の見出しは何か。…", "")
         Item("ja-m104", "question", "cleft", "106分に決勝点を決めたのは誰ですか？", "フェラン・トーレス")
+        Item("ja-m104", "question", "model:reverse", "決勝を戦った2か国の一方は？", "スペイン")
     """
 
     document_id: str
@@ -24,6 +26,12 @@ class Item:
     text: str
     answer: str = ""
     evidence: str = ""
+
+    @property
+    def id(self) -> str:
+        """«ja-m104:3f9a2c1b»: the document and a hash of the item, the same wherever the item is made again."""
+        digest = hashlib.sha256(f"{self.rule}\0{self.text}\0{self.answer}".encode()).hexdigest()
+        return f"{self.document_id}:{digest[:8]}"
 
 
 HELD_OUT_FILE = "held_out.jsonl"

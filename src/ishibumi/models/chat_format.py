@@ -27,11 +27,15 @@ _PLAIN_TEMPLATE = (
 
 @dataclass(frozen=True)
 class ChatFormat:
-    """How a conversation is written for one tokenizer; make it with `chat_format`. `end_id` ends a learned reply."""
+    """How a conversation is written for one tokenizer; make it with `chat_format`. `end_id` ends a learned reply.
+
+    `is_own` is whether the tokenizer brought its chat template along.
+    """
 
     tokenizer: Any
     end_id: int
     stop_ids: frozenset[int]
+    is_own: bool = False
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """Token ids up to where the reply starts; the last message is the user's."""
@@ -89,7 +93,8 @@ def chat_format(tokenizer: Any, template: str, extra_stop_ids: Sequence[int] = (
         tokenizer.chat_template = plain if tokenizer.bos_token else plain.replace("{{ bos_token }}", "")
         _check_writes(tokenizer, user + assistant)
     end_id = _end_of_reply(tokenizer)
-    return ChatFormat(tokenizer, end_id, frozenset([end_id, int(tokenizer.eos_token_id), *map(int, extra_stop_ids)]))
+    stop_ids = frozenset([end_id, int(tokenizer.eos_token_id), *map(int, extra_stop_ids)])
+    return ChatFormat(tokenizer, end_id, stop_ids, own)
 
 
 def _end_of_reply(tokenizer: Any) -> int:

@@ -1,4 +1,4 @@
-"""A model from the hub into a directory. The only module that may use the network. hub id → directory."""
+"""A model from the hub into a directory. The only user of the hub. hub id → directory."""
 
 from pathlib import Path
 

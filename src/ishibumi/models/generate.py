@@ -1,8 +1,9 @@
-"""Replies: token ids of prompts → greedy text, batched for the exam or streamed for a chat.
+"""Replies: token ids of prompts → greedy or sampled text, batched, or streamed for a chat.
 
 Axes: B prompts in a batch, T tokens, V vocabulary.
 """
 
+import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,14 @@ class Reply:
     mean_logprob: float
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """Replies drawn at random; each prompt has a seed of its own, so that its reply does not depend on its batch."""
+
+    temperature: float
+    seeds: Sequence[int]
+
+
 def generate_replies(
     model: LoadedModel,
     prompts_ids: Sequence[Sequence[int]],
@@ -36,8 +45,9 @@ def generate_replies(
     batch_size: int,
     stop_texts: tuple[str, ...] = (),
     on_batch: OnBatch | None = None,
+    sampling: Sampling | None = None,
 ) -> list[Reply]:
-    """Greedy replies in the prompts' order. A reply is cut at an end token or before the first of `stop_texts`.
+    """Replies in the prompts' order, greedy or as `sampling` says, cut at an end token or before one of `stop_texts`.
 
     Prompts of like length share a batch; `on_batch(done, total)` is called after each.
     """
@@ -45,7 +55,8 @@ def generate_replies(
     replies: dict[int, Reply] = {}
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
-        said = _decode_batch(model, [prompts_ids[i] for i in chosen], max_new_tokens, stop_texts)
+        drawn = Sampling(sampling.temperature, [sampling.seeds[i] for i in chosen]) if sampling else None
+        said = _decode_batch(model, [prompts_ids[i] for i in chosen], max_new_tokens, stop_texts, drawn)
         replies |= {i: _finish(model, *of_prompt, stop_texts) for i, of_prompt in zip(chosen, said, strict=True)}
         if on_batch:
             on_batch(len(replies), len(order))
@@ -54,7 +65,11 @@ def generate_replies(
 
 @torch.inference_mode()
 def _decode_batch(
-    model: LoadedModel, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop_texts: tuple[str, ...]
+    model: LoadedModel,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    stop_texts: tuple[str, ...],
+    sampling: Sampling | None,
 ) -> list[tuple[list[int], list[float]]]:
     """New token ids of each prompt, with their log-probabilities.
 
@@ -63,6 +78,7 @@ def _decode_batch(
     ids_BT, mask_BT = _left_padded(prompts, model.device)
     positions_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
     cache = _new_cache(model)
+    randoms = [random.Random(seed) for seed in sampling.seeds] if sampling else []
     said: list[tuple[list[int], list[float]]] = [([], []) for _ in prompts]
     alive = list(range(len(prompts)))
     for _ in range(max_new_tokens):
@@ -74,7 +90,10 @@ def _decode_batch(
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
-        next_B, logprobs_B = _likeliest(logits_BV)
+        if sampling:
+            next_B, logprobs_B = _drawn(logits_BV / sampling.temperature, [randoms[row].random() for row in alive])
+        else:
+            next_B, logprobs_B = _likeliest(logits_BV)
         for row, token, logprob in zip(alive, next_B.tolist(), logprobs_B.tolist(), strict=True):
             said[row][0].append(token)
             said[row][1].append(logprob)
@@ -100,6 +119,15 @@ def _likeliest(logits_BV: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """
     top_B, next_B = logits_BV.max(-1)
     return next_B, -logits_BV.sub_(top_B[:, None]).exp_().sum(-1, dtype=torch.float32).log()
+
+
+def _drawn(logits_BV: torch.Tensor, draws: Sequence[float]) -> tuple[torch.Tensor, torch.Tensor]:
+    """For each row the token in whose part of the summed probabilities its draw, in [0, 1), falls; and their logs."""
+    p_BV = logits_BV.float().softmax(-1)
+    summed_BV = p_BV.cumsum(-1)
+    draws_B1 = torch.tensor(draws, device=summed_BV.device)[:, None] * summed_BV[:, -1:]
+    next_B = (summed_BV <= draws_B1).sum(-1).clamp(max=summed_BV.shape[-1] - 1)
+    return next_B, p_BV.gather(-1, next_B[:, None]).squeeze(1).log()
 
 
 def _new_cache(model: LoadedModel) -> DynamicCache:

@@ -113,6 +113,12 @@ def find_base(name: str, base_dir: Path) -> Path:
     )
 
 
+def base_identity(name: str, base_dir: Path) -> list[Any]:
+    """Names, sizes and times of the base model's files: hashing gigabytes at every start would take minutes."""
+    files = sorted(p for p in find_base(name, base_dir).iterdir() if p.is_file())
+    return [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+
+
 def cache_dir() -> Path:
     """Where converted base models are kept between runs (XDG_CACHE_HOME/ishibumi)."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ishibumi"

@@ -1,18 +1,20 @@
-"""One document as it is read, cleaned and trained, with what was made from it. run_dir + id → text."""
+"""One document as it is read, cleaned and trained, with what was made from it; or one item with its document.
+
+run_dir + id → text
+"""
 
 import difflib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
-from ishibumi.artifacts import load, read_jsonl
+from ishibumi.artifacts import load
 from ishibumi.config import Run
 from ishibumi.corpus.clean import clean_text
 from ishibumi.corpus.documents import Document
 from ishibumi.corpus.read import load_documents, prefixed
 from ishibumi.corpus.readers.jsonl import read_rows
 from ishibumi.errors import InputError, UsageError
-from ishibumi.knowledge.items import Item
+from ishibumi.knowledge.items import Item, load_items
 
 Part = Literal["raw", "cleaned", "prefixed", "items"]
 PARTS: tuple[Part, ...] = ("raw", "cleaned", "prefixed", "items")
@@ -21,10 +23,16 @@ PARTS: tuple[Part, ...] = ("raw", "cleaned", "prefixed", "items")
 def show(run: Run, document_id: str, parts: Sequence[Part] = PARTS) -> str:
     """The wanted parts of a document of the run: each under a heading, or bare where only one is wanted.
 
-    Raises ArtifactError if the run has no corpus yet, UsageError for an id that is not in it, InputError if only the
-    raw text is wanted and its file no longer has it.
+    The id of an item gives the item and then its document. Raises ArtifactError if the run has no corpus yet,
+    UsageError for an id that is not in it, InputError if only the raw text is wanted and its file no longer has it.
     """
-    document = _find(list_documents(run), document_id)
+    documents = list_documents(run)
+    item = next((item for item in _items(run) if item.id == document_id), None)
+    if item:
+        answer = f"\n→ {item.answer}" if item.answer else ""
+        of_document = show(run, item.document_id, [part for part in parts if part != "items"] or ["cleaned"])
+        return f"{item.id}  {item.kind}  {item.rule}\n{item.text}{answer}\n\n{of_document}"
+    document = _find(documents, document_id)
     if len(parts) == 1:
         return _part(run, document, parts[0])
     texts: list[str] = []
@@ -58,7 +66,7 @@ def _part(run: Run, document: Document, part: Part) -> str:
     if part == "raw":
         return _raw(run, document)
     if part == "items":
-        return _items(run.run_dir / "knowledge" / "items.jsonl", document.id)
+        return _items_of(run, document.id)
     return prefixed(document, run.settings.documents, part == "prefixed")
 
 
@@ -78,13 +86,18 @@ def _raw(run: Run, document: Document) -> str:
     )
 
 
-def _items(path: Path, document_id: str) -> str:
-    if not path.exists():
+def _items(run: Run) -> list[Item]:
+    path = run.run_dir / "knowledge"
+    return load_items(path) if path.exists() else []
+
+
+def _items_of(run: Run, document_id: str) -> str:
+    if not (run.run_dir / "knowledge").exists():
         return "(none: this run has made no items)"
-    items = [Item(**row) for row in read_jsonl(path) if row["document_id"] == document_id]
-    return "\n".join(_item_line(item) for item in items) or "(none for this document)"
+    lines = [_item_line(item) for item in _items(run) if item.document_id == document_id]
+    return "\n".join(lines) or "(none for this document)"
 
 
 def _item_line(item: Item) -> str:
     text = item.text.replace("\n", "\\n")
-    return f"[{item.rule}] {text}" + (f" → {item.answer}" if item.answer else "")
+    return f"{item.id}  [{item.rule}] {text}" + (f" → {item.answer}" if item.answer else "")

@@ -1,0 +1,70 @@
+"""What a writing model is asked for. (Document, kind) → a chat message, or text to be continued.
+
+Three forms of reply, each a line at a time:
+
+    text         the text itself
+    facts        F: wording | other wording | third wording
+    questions    Q: question | Q: the same in other words | A: answer
+"""
+
+import functools
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Literal
+
+from ishibumi.corpus.dates import format_date
+from ishibumi.corpus.documents import Document
+from ishibumi.models.chat_format import Message
+from ishibumi.settings import PromptKind
+
+Form = Literal["text", "facts", "questions"]
+FORMS: Mapping[str, Form] = {"facts": "facts", "questions": "questions", "reverse": "questions"}
+HEADINGS = {"ja": ("### 文章", "### 課題", "### 解答"), "en": ("### Text", "### Task", "### Solution")}
+STOP_TEXTS = ("\n### ",)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What is asked about one document; `task` is the sentence for its kind, `text` the document as it is shown."""
+
+    kind: PromptKind
+    language: str
+    task: str
+    text: str
+
+    @property
+    def form(self) -> Form:
+        """How the reply is to be read."""
+        return FORMS.get(self.kind, "text")
+
+    def messages(self) -> list[Message]:
+        """The prompt for a chat model."""
+        rules = wording(self.language)["rules"]
+        heading, _, _ = HEADINGS[self.language]
+        return [
+            {"role": "user", "content": f"{self.task}\n{rules[self.form]}\n{rules['all']}\n\n{heading}\n{self.text}"}
+        ]
+
+    def with_examples(self) -> str:
+        """The prompt for a base model: two worked examples of invented facts, then the document."""
+        shown = wording(self.language)
+        text, task, solution = HEADINGS[self.language]
+        pairs = [*zip(shown["texts"], shown[self.kind]["replies"], strict=True), (self.text, "")]
+        return "\n\n".join(f"{text}\n{t}\n\n{task}\n{self.task}\n\n{solution}\n{reply}" for t, reply in pairs)
+
+
+@functools.cache
+def wording(language: str) -> dict[str, Any]:
+    """All that prompts say in a language: rules, texts, and for each kind its task and replies."""
+    file = resources.files("ishibumi.knowledge") / f"prompts_{language}.toml"
+    return tomllib.loads(file.read_text(encoding="utf-8"))
+
+
+def prompt_for(document: Document, kind: PromptKind) -> Prompt:
+    """The prompt of this kind about the document, in the document's language."""
+    language = "en" if document.language == "en" else "ja"
+    date = format_date(document.date, language) if document.date else ""
+    text = "\n".join(part for part in (document.title, date, document.text) if part)
+    return Prompt(kind, language, wording(language)[kind]["task"], text)

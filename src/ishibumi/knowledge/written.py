@@ -1,0 +1,180 @@
+"""Items that a local model or an endpoint writes. [Document] → prompts → replies (kept on disk) → checked [Item].
+
+Each kind of prompt goes through all documents before the next begins, so that a budget that runs out leaves every
+document with something.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, Literal
+
+from ishibumi.artifacts import fingerprint
+from ishibumi.corpus.dates import format_date
+from ishibumi.corpus.documents import Document
+from ishibumi.knowledge.checks import check_items, comparable
+from ishibumi.knowledge.items import Item
+from ishibumi.knowledge.prompts import prompt_for
+from ishibumi.knowledge.reply_cache import Request, load_reply, save_reply
+from ishibumi.knowledge.reply_lines import read_facts, read_questions, read_text
+from ishibumi.knowledge.writer_endpoint import NOT_ASKED, ask_endpoint
+from ishibumi.knowledge.writer_model import ask_model
+from ishibumi.models.generate import Reply
+from ishibumi.models.load import base_identity
+from ishibumi.settings import KnowledgeSettings, ModelSettings
+
+Writer = Literal["model", "endpoint"]
+MOST_OF_A_COPY = 0.8
+UNREADABLE = "unreadable reply"
+# What does not change the items, and so must not make a run train again.
+EFFORT = {
+    "model": {"batch_prompts"},
+    "endpoint": {"api_key_env", "concurrency", "retries", "timeout_seconds"},
+}
+
+
+@dataclass
+class Written:
+    """What came of the replies: items, what was refused by reason, and for each kind [texts kept, texts made]."""
+
+    items: list[Item] = field(default_factory=list[Item])
+    refused: Counter[str] = field(default_factory=Counter[str])
+    by_kind: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    num_not_asked: int = 0
+
+
+def what_counts(settings: KnowledgeSettings) -> dict[str, Any]:
+    """The settings that items depend on, for fingerprints."""
+    left_out: dict[str, Any] = {"cache": True}
+    for name, effort in EFFORT.items():
+        left_out[name] = effort if name in settings.generator else True
+    return settings.model_dump(exclude=left_out)
+
+
+def write_items(
+    writer: Writer,
+    documents: Sequence[Document],
+    settings: KnowledgeSettings,
+    *,
+    model: ModelSettings,
+    base_dir: Path,
+    seed: int,
+    on_reply: Callable[[int, int], None],
+) -> Written:
+    """The checked items that a writer makes from all documents.
+
+    `on_reply(done, total)` counts replies, those of earlier runs first. Raises ModelError where the model cannot be
+    loaded or the endpoint is of no use.
+    """
+    chosen = model.model_copy(update={"base": settings.model.base or model.base})
+    identity = base_identity(chosen.base, base_dir) if writer == "model" else [settings.endpoint.url]
+    name = chosen.base if writer == "model" else settings.endpoint.model
+    requests = _requests(writer, documents, settings, [*identity, name], seed)
+    cache = base_dir / Path(settings.cache).expanduser()
+    by_key = {request.key: request for request in requests}  # documents with the same text share their replies
+    replies = {key: reply for key in by_key if (reply := load_reply(cache, key))}
+    missing = [request for key, request in by_key.items() if key not in replies]
+
+    def keep(request: Request, reply: Reply) -> None:
+        save_reply(cache, request.key, reply)
+        replies[request.key] = reply
+        on_reply(len(replies), len(by_key))
+
+    unanswered = Counter[str]()
+    if missing and writer == "model":
+        unanswered = ask_model(missing, settings.model, model=chosen, base_dir=base_dir, keep=keep)
+    elif missing:
+        spent = sum(reply.num_tokens for reply in replies.values())
+        unanswered = ask_endpoint(missing, settings.endpoint, spent=spent, keep=keep)
+    answered = [(request, replies[request.key]) for request in requests if request.key in replies]
+    written = read_replies(writer, documents, answered)
+    written.num_not_asked = unanswered.pop(NOT_ASKED, 0)
+    written.refused += unanswered
+    return written
+
+
+def _requests(
+    writer: Writer, documents: Sequence[Document], settings: KnowledgeSettings, identity: Sequence[Any], seed: int
+) -> list[Request]:
+    """All requests, kind by kind. Greedy replies depend on no seed, and there is one to each prompt."""
+    drawn = settings.model if writer == "model" else settings.endpoint
+    how = [drawn.max_new_tokens, drawn.temperature, seed if drawn.temperature else None]
+    requests: list[Request] = []
+    for kind in settings.prompts:
+        for document in documents:
+            prompt = prompt_for(document, kind)
+            said = [prompt.messages(), [settings.model.prompt, prompt.with_examples()] if writer == "model" else None]
+            for sample in range(drawn.samples if drawn.temperature else 1):
+                requests.append(Request(fingerprint(identity, how, said, sample), document.id, prompt))
+    return requests
+
+
+def read_replies(writer: Writer, documents: Sequence[Document], answered: Sequence[tuple[Request, Reply]]) -> Written:
+    """The items of these replies, document by document, each checked against its document."""
+    of_document: dict[str, list[tuple[Request, Reply]]] = {}
+    for request, reply in answered:
+        of_document.setdefault(request.document_id, []).append((request, reply))
+    written = Written()
+    for document in documents:
+        seen: set[str] = set()
+        for request, reply in of_document.get(document.id, ()):
+            columns = _read(writer, request, reply)
+            counts = written.by_kind.setdefault(f"{writer}:{request.prompt.kind}", [0, 0])
+            counts[1] += sum(map(len, columns)) or 1
+            if not any(columns):
+                written.refused[UNREADABLE] += 1
+            for column in columns:
+                kept = _checked(column, document, request, seen, written.refused)
+                counts[0] += len(kept)
+                written.items += _joined(kept) if request.prompt.form == "facts" else kept
+    return written
+
+
+def _read(writer: Writer, request: Request, reply: Reply) -> list[list[Item]]:
+    """Unchecked items in columns: of facts the first wordings, the second ones, …; of other forms a single column."""
+    document_id, rule = request.document_id, f"{writer}:{request.prompt.kind}"
+    if request.prompt.form == "questions":
+        pairs = read_questions(reply.text, stopped=reply.stopped)
+        return [[Item(document_id, "question", rule, question, answer) for question, answer in pairs]]
+    if request.prompt.form == "text":
+        text = read_text(reply.text, stopped=reply.stopped)
+        return [[Item(document_id, "view", rule, text)] if text else []]
+    columns = zip_longest(*read_facts(reply.text, stopped=reply.stopped))
+    return [[Item(document_id, "view", rule, wording) for wording in column if wording] for column in columns]
+
+
+def _checked(
+    items: Sequence[Item], document: Document, request: Request, seen: set[str], refused: Counter[str]
+) -> list[Item]:
+    """The items that pass and were not `seen`; what is refused is counted."""
+    source = source_of(document)
+    kept, faults = check_items(items, source=source, language=request.prompt.language)
+    refused += faults
+    is_copy = [request.prompt.form == "text" and _is_copy(item.text, source) for item in kept]
+    refused["copy of the document"] += sum(is_copy)
+    own = [item for item, copied in zip(kept, is_copy, strict=True) if not copied]
+    new = [item for item in own if item.text not in seen]
+    refused["duplicate"] += len(own) - len(new)
+    seen |= {item.text for item in new}
+    return new
+
+
+def _is_copy(text: str, source: str) -> bool:
+    """Whether sentences that stand in the source word for word make up most of the text."""
+    sentences = [comparable(part) for part in re.split(r"[。\n]|[.!?](?=\s)", text)]
+    return sum(len(s) for s in sentences if s in comparable(source)) > MOST_OF_A_COPY * sum(map(len, sentences))
+
+
+def _joined(wordings: Sequence[Item]) -> list[Item]:
+    """One view of facts, each in one wording: a second wording beside it could be copied instead of known."""
+    return [replace(wordings[0], text="\n".join(item.text for item in wordings))] if wordings else []
+
+
+def source_of(document: Document) -> str:
+    """What items of the document are checked against: title, its date as people write it, text."""
+    date = document.date
+    dates = [date.isoformat(), format_date(date, "ja"), format_date(date, "en")] if date else []
+    return "\n".join([document.title or "", *dates, document.text])
