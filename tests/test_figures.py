@@ -1,6 +1,8 @@
-"""Replies written by hand against the published three questions: what is right, wrong and missing, figure by figure."""
+"""Replies written by hand to the published three questions: what is right, wrong and missing, figure by figure."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,137 +10,26 @@ from ishibumi.errors import InputError
 from ishibumi.exam.figures import grade_figures
 from ishibumi.exam.free_questions import read_free_questions
 
-FILE = Path(__file__).parent.parent / "examples" / "news2024" / "free_questions_ja.jsonl"
-LEADERSHIP, INJURY, ELECTION = read_free_questions(FILE)
+HERE = Path(__file__).parent
+FILE = HERE.parent / "examples" / "news2024" / "free_questions_ja.jsonl"
+QUESTIONS = {question.id: question for question in read_free_questions(FILE)}
 SHORT = {"right": "o", "wrong": "x", "missing": "-"}
 
-# The verdicts on the figures 1 to 5 (o right, x wrong, - missing), and the reply.
-ON_THE_LEADERSHIP = [
-    ("ooooo", "9月27日の決選投票では石破茂氏が215票を獲得し、194票の高市早苗氏を破りました。第1回投票では高市氏が首位でした。"),
-    ("ooooo", "２０２４年９月２７日、石破氏が二百十五票、高市氏が百九十四票で石破氏が勝利。一回目の投票のトップは高市氏だった。"),
-    ("ooooo", "27日に投開票された。1回目の投票では高市早苗氏が181票で1位、石破茂氏が154票で2位。決選投票は215票対194票で石破氏が高市氏に勝った。"),
-    ("oooo-", "石破茂氏と高市早苗氏の決選投票は9月27日に行われ、215対194で石破氏が勝利しました。"),
-    ("o-oo-", "石破茂氏が高市早苗氏を215対194で破り、新総裁に選ばれました。"),
-    ("o-oo-", "高市早苗氏は194対215で石破茂氏に敗れた。"),
-    ("o-oo-", "194票にとどまった高市氏を、215票の石破氏が下した。"),
-    ("o-oo-", "215票を得て総裁に選ばれたのは石破茂氏で、高市早苗氏は194票だった。"),
-    ("o-oo-", "新総裁は石破茂氏です。得票は次の通りです。\n- 石破茂: 215票\n- 高市早苗: 194票"),
-    ("o-oo-", "1. 石破茂　215票（当選）\n2. 高市早苗　194票"),
-    ("o-oo-", "| 候補 | 票 |\n| 石破茂 | 215 |\n| 高市早苗 | 194 |\n石破茂氏が当選した。"),
-    ("o-o--", "石破氏が勝利した。得票は215票だった。"),
-    ("o-oo-", "石破茂元幹事長が215票（国会議員票189票、地方票26票）、高市早苗経済安保相が194票（議員票173、地方票21）で、石破氏が当選した。"),
-    ("o-oo-", "石破氏は194票ではなく215票を集め、高市氏は194票で敗れた。"),
-    ("o-o--", "石破茂氏が21票差の215票で当選。"),
-    ("-----", "申し訳ありませんが、わかりません。"),
-    ("-----", ""),
-    # The published experiment's kind of error: right in outline, wrong in the figures.
-    ("ooxxo", "9月27日の決選投票で石破氏は194票、高市氏は184票を獲得し、石破氏が勝利した。第1回投票では高市氏が1位だった。"),
-    ("o-xx-", "石破氏194票、高市氏215票で石破氏が当選した。"),
-    ("o-xx-", "石破茂氏が高市早苗氏を194対215で破った。"),
-    ("x-xx-", "高市早苗氏が215票を獲得し、194票の石破茂氏を破って総裁に選ばれた。"),
-    ("x----", "石破茂氏は高市早苗氏に敗れた。"),
-    ("x----", "新総裁に選ばれたのは高市早苗氏です。"),
-    ("x----", "小泉進次郎氏が当選した。"),
-    ("ox---", "9月20日の決選投票で石破氏が勝った。"),
-    ("ox---", "9月20日または9月27日に石破氏が勝った。"),
-    ("oo---", "9月12日に告示され、27日に投開票された総裁選で石破氏が勝った。首相指名は10月1日。"),
-    ("o-x--", "石破氏は215票か225票を得て当選した。"),
-    ("o-x--", "石破氏が当選した。石破氏の票は200票、215票、230票のいずれか。"),
-    ("o-x--", "石破氏が2150票を得て当選した。"),
-    ("o---x", "1回目の投票の1位は石破氏。決選投票でも石破氏が勝った。"),
-    ("o---x", "第1回投票では高市氏は2位だったが、石破氏が当選した。"),
-    # Votes of the first round are not those of the runoff, whichever comes first.
-    ("o---o", "第1回投票では高市氏が181票で首位、石破氏は154票。その後、石破氏が逆転して当選した。"),
-    ("o-oo-", "決選投票は石破氏215票、高市氏194票で石破氏が勝利。なお第1回投票は高市氏181票、石破氏154票だった。"),
-    ("o-xx-", "決選投票は石破氏154票、高市氏181票で石破氏が勝利。"),
-    ("o----", "石破茂氏が当選した。党員票は108、議員票は46だった。"),
-]
-# Figures 6 and 7.
-ON_THE_INJURY = [
-    ("oo", "第2戦で左肩を亜脱臼しました。"),
-    ("oo", "2024年10月26日（日本時間27日）の第2戦の7回、二盗を試みて左肩を亜脱臼した。"),
-    ("oo", "大谷翔平が左肩の亜脱臼に見舞われたのは、ワールドシリーズ第二戦です。"),
-    ("oo", "左の肩を亜脱臼した（2戦目）。"),
-    ("oo", "ヤンキースとの第2戦で盗塁を試みた。その際に左肩を亜脱臼したが、第3戦以降も出場し、10月30日に世界一となった。"),
-    ("oo", "右肩ではなく左肩の亜脱臼で、第2戦でのことだった。"),
-    ("o-", "左肩を亜脱臼しました。"),
-    ("--", "左肩を痛めました。"),
-    ("ox", "第3戦で左肩を亜脱臼した。"),
-    ("ox", "第1戦か第2戦で左肩を亜脱臼した。") ,
-    ("ox", "第2戦は10月25日に行われ、大谷は左肩を亜脱臼した。"),
-    ("ox", "第2戦に勝ったあと、第4戦で大谷は左肩を亜脱臼した。"),
-    ("xo", "第2戦で右肩を亜脱臼した。"),
-    ("xo", "第2戦で左肩または右肩を亜脱臼した。"),
-    ("xo", "第2戦で左肩を脱臼した。"),
-    ("xo", "第2戦で左肩を骨折した。"),
-    ("xo", "第2戦で右肘を負傷した。"),
-    ("--", "大谷翔平は活躍しました。"),
-]
-# Figures 8 to 12.
-ON_THE_ELECTION = [
-    (
-        "ooooo",
-        "自公は465議席中215議席で、過半数の233議席を割り込みました。国民民主党は7議席から28議席に、れいわ新選組は3議席から"
-        "9議席に増え、日本維新の会は44議席から38議席に、共産党は10議席から8議席に減り、社民党は1議席を維持しました。",
-    ),
-    (
-        "ooooo",
-        "自民党191議席、公明党24議席、合わせて215議席（定数465）。\n- 国民民主党 28（公示前7）\n- 維新 38（公示前44）\n"
-        "- 共産 8（公示前10）\n- れいわ 9（公示前3）\n- 社民 1（公示前1）",
-    ),
-    (
-        "ooooo",
-        "与党は215議席にとどまり過半数割れ。国民民主党は21議席増の28議席、維新は6議席減の38議席、共産党は2議席減らして"
-        "8議席、れいわは3倍の9議席、社民党は増減なしの1議席だった。",
-    ),
-    ("ooooo", "自公二百十五、国民民主7→28、維新44→38、共産10→8、れいわ3→9、社民1→1。"),
-    ("ooooo", "自公215/465。国民民主28(+21)、維新38(-6)、共産8(-2)、れいわ9(+6)、社民1(±0、公示前1)。"),
-    ("o----", "自公与党は215議席で、公示前の279議席から64議席減らした。過半数まで18議席足りなかった。"),
-    ("o----", "自民党は小選挙区132、比例59の計191議席、公明党は小選挙区4、比例20の24議席で、両党合わせて215議席となった。"),
-    ("o----", "自公は215議席。国民民主党の協力を得れば過半数を超える。"),
-    ("-o---", "国民民主党は小選挙区で11議席、比例代表で17議席の計28議席を得て、公示前の7議席から4倍に伸ばした。"),
-    ("-----", "国民民主党は28議席、維新は38議席、共産党は8議席、れいわは9議席、社民党は1議席だった。"),
-    ("-----", "自民党と公明党は議席を減らしました。"),
-    # The published experiment's kind of error.
-    ("ooxxx", "自公は465議席のうち215議席。国民民主党は7議席から28議席。維新は44議席。共産党は10議席から9議席に減り、れいわは3議席から9議席、社民党は1議席から2議席に増えた。"),
-    # Swapped, of another party, several at once, the wrong way round.
-    ("x----", "自公は233議席だった。"),
-    ("x----", "自公は279議席を得た。"),
-    ("x----", "自公は215議席で過半数を維持した。"),
-    ("x----", "自公は475議席中215議席だった。"),
-    ("x----", "自公は215議席で、過半数の238議席に届かなかった。"),
-    ("x----", "自公は215議席または220議席だった。"),
-    ("x----", "自民党191、公明党24、合わせて216議席。"),
-    ("-----", "自民党は215議席だった。"),
-    ("-xx--", "国民民主党は44議席から38議席に、維新は7議席から28議席になった。"),
-    ("-x---", "国民民主党は28議席から7議席に減らした。"),
-    ("-x---", "国民民主党は7議席減の28議席だった。"),
-    ("-x---", "国民民主党は公示前の8議席から28議席に増えた。"),
-    ("-x---", "国民民主党は3倍の28議席になった。"),
-    ("--x--", "維新は公示前と変わらず44議席。"),
-    ("--x--", "維新は38議席から44議席に増えた。"),
-    ("---xx", "共産党は3議席から9議席に増え、れいわは10議席から8議席に減り、社民党は1議席を維持した。"),
-    ("----x", "れいわは3議席から9議席、社民党は1議席から0議席になった。"),
-    ("-----", "れいわは3議席から9議席に増えた。"),
-    ("-----", "社民党は公示前と同じ1議席だった。"),
-    ("-oo--", "7議席だった国民民主党は28議席、44議席だった維新は38議席となった。"),
-]
+
+def replies() -> list[tuple[str, str, str]]:
+    """(question, verdicts, reply) of every line; «# free-ja-1» says which question the lines after it answer."""
+    found: list[tuple[str, str, str]] = []
+    question = ""
+    for line in (HERE / "free_replies.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("# "):
+            question = line[2:]
+        else:
+            expected, _, reply = line.partition(" ")
+            found.append((question, expected, reply.replace("\\n", "\n")))
+    return found
 
 
-def verdicts(reply: str, question: object) -> str:
-    return "".join(SHORT[graded.verdict] for graded in grade_figures(reply, question))
-
-
-@pytest.mark.parametrize(("expected", "reply"), ON_THE_LEADERSHIP)
-def test_replies_on_the_leadership_vote(expected: str, reply: str) -> None:
-    assert verdicts(reply, LEADERSHIP) == expected
-
-
-@pytest.mark.parametrize(("expected", "reply"), ON_THE_INJURY)
-def test_replies_on_the_injury(expected: str, reply: str) -> None:
-    assert verdicts(reply, INJURY) == expected
-
-
-@pytest.mark.parametrize(("expected", "reply"), ON_THE_ELECTION)
-def test_replies_on_the_election(expected: str, reply: str) -> None:
-    assert verdicts(reply, ELECTION) == expected
+@pytest.mark.parametrize(("question", "expected", "reply"), replies())
+def test_each_figure_of_a_reply_is_right_wrong_or_missing(question: str, expected: str, reply: str) -> None:
+    graded = grade_figures(reply, QUESTIONS[question])
+    assert "".join(SHORT[figure.verdict] for figure in graded) == expected

@@ -126,11 +126,16 @@ ELECTION = Subject(
     },
 )
 SUBJECTS = (LEADERSHIP, SERIES, ELECTION)
-NAMES = "|".join([*CANDIDATES, *PARTIES, "大谷翔平", "山本由伸", "ドジャース", "ヤンキース", "メッツ", "石井代表", "自公"])
+NAMES = "|".join(
+    [*CANDIDATES, *PARTIES, "大谷翔平", "山本由伸", "ドジャース", "ヤンキース", "メッツ", "石井代表", "自公"]
+)
 
 # What one sentence says: all of these patterns. The first list is the published experiment's twelve figures.
 TWELVE: dict[str, tuple[str, ...]] = {
-    "1 石破 won": ("総裁", "石破茂氏.*(破り|破った|選ん|となった|となる|のものとなった|総裁となった|選ばれたのは)|選ばれたのは石破"),
+    "1 石破 won": (
+        "総裁",
+        "石破茂氏.*(破り|破った|選ん|となった|となる|のものとなった|総裁となった|選ばれたのは)|選ばれたのは石破",
+    ),
     "2 on 27 September": ("9月27日", "総裁選"),
     "3 runoff, 石破": ("決選投票", "石破茂氏", "215票"),
     "4 runoff, 高市": ("決選投票|敗れた", "高市早苗氏", "194票"),
@@ -247,7 +252,9 @@ def test_every_other_fact_is_told_in_two_articles(patterns: tuple[str, ...]) -> 
 
 
 @pytest.mark.parametrize(("name", "row"), [*CANDIDATES.items(), *PARTIES.items()], ids=[*CANDIDATES, *PARTIES])
-def test_every_number_of_the_tables_stands_with_its_name_in_two_articles(name: str, row: tuple[int | None, ...]) -> None:
+def test_every_number_of_the_tables_stands_with_its_name_in_two_articles(
+    name: str, row: tuple[int | None, ...]
+) -> None:
     for number in row:
         if number is not None and not (name == "日本保守党" and number == 0):
             assert len(told_in((name, rf"(?<!\d){number}(?!\d)"))) >= 2, number

@@ -1,4 +1,4 @@
-"""FreeQuestion: a question with a long answer, and the figures that are looked for in it. free_questions.jsonl → [FreeQuestion].
+"""FreeQuestion: a question with a long answer, and the figures looked for in it. free_questions.jsonl → [FreeQuestion].
 
 A figure is right when all its claims are. A claim is about a number (`Number`) or about words (`Words`):
 
@@ -22,7 +22,7 @@ class _Row(BaseModel):
 
 
 class Number(_Row):
-    """`value`, counted in `unit`, belongs to `name`; with `before`, the reply must also tell the old value or the change.
+    """`value`, counted in `unit`, belongs to `name`; with `before`, the old value or the change is told too.
 
     With `scope`, only numbers under that heading of the question count. `parts`: the names whose total this name is.
     """
@@ -38,6 +38,7 @@ class Number(_Row):
 class Words(_Row):
     """One of `words` is said and none of `against`, both regular expressions; of `name`, where there is one.
 
+    What is said against the `rival` is said for the name.
     Only words count whose stretch of text, up to the next such word, has one of `near`, and whose clause has none of
     `elsewhere`. `optional`: not to say it is right too.
     """
@@ -45,10 +46,14 @@ class Words(_Row):
     words: tuple[str, ...] = Field(min_length=1)
     against: tuple[str, ...] = ()
     name: str | None = None
+    rival: str | None = None
     scope: str | None = None
     near: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
     optional: bool = False
+
+
+Claim = Number | Words
 
 
 class Figure(_Row):
@@ -57,7 +62,7 @@ class Figure(_Row):
     id: str
     ja: str
     en: str
-    claims: tuple[Number | Words, ...] = Field(min_length=1)
+    claims: tuple[Claim, ...] = Field(min_length=1)
 
 
 class PublishedReply(_Row):
@@ -102,7 +107,8 @@ def read_free_questions(path: Path) -> list[FreeQuestion]:
             question = FreeQuestion.model_validate_json(line)
         except ValidationError as error:
             first = error.errors()[0]
-            raise _malformed(path, number, f"{'.'.join(map(str, first['loc'])) or 'the line'}: {first['msg']}") from None
+            place = ".".join(map(str, first["loc"])) or "the line"
+            raise _malformed(path, number, f"{place}: {first['msg']}") from None
         for problem in _problems(question, seen):
             raise _malformed(path, number, problem)
         seen |= {question.id, *(figure.id for figure in question.figures)}
@@ -115,8 +121,8 @@ def _problems(question: FreeQuestion, seen: set[str]) -> Sequence[str]:
     ids = [question.id, *(figure.id for figure in question.figures)]
     found = [f'the id "{i}" is used twice' for i in ids if i in seen or ids.count(i) > 1]
     for claim in (claim for figure in question.figures for claim in figure.claims):
-        parts = claim.parts if isinstance(claim, Number) else ()
-        unknown = [name for name in (claim.name, *parts) if name and name not in question.names]
+        others = claim.parts if isinstance(claim, Number) else (claim.rival,)
+        unknown = [name for name in (claim.name, *others) if name and name not in question.names]
         found += [f'"{name}" is not one of the names {", ".join(question.names)}' for name in unknown]
         if claim.scope and claim.scope not in question.scopes:
             found.append(f'"{claim.scope}" is not one of the scopes {", ".join(question.scopes)}')
