@@ -1,4 +1,4 @@
-"""The news of autumn 2024: every figure is one of the facts, each fact is told more than once, the exam is answerable."""
+"""The news of autumn 2024: every number is one of the facts, each fact is told twice or more."""
 
 import json
 import re
@@ -134,7 +134,7 @@ NAMES = "|".join(
 TWELVE: dict[str, tuple[str, ...]] = {
     "1 石破 won": (
         "総裁",
-        "石破茂氏.*(破り|破った|選ん|となった|となる|のものとなった|総裁となった|選ばれたのは)|選ばれたのは石破",
+        "石破茂氏.*(破り|破った|選ん|総裁となった|のものとなった)|選ばれたのは石破茂氏",
     ),
     "2 on 27 September": ("9月27日", "総裁選"),
     "3 runoff, 石破": ("決選投票", "石破茂氏", "215票"),
@@ -269,7 +269,8 @@ def test_every_article_has_two_questions_or_more_and_the_ids_are_unique() -> Non
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda q: q.id)
 def test_a_question_is_answered_by_its_article_and_graded_as_written(question: Question) -> None:
-    assert f" {bare(question.answer)} " in f" {bare(ARTICLES[question.document_id]['text'])} "
+    body = ARTICLES[question.document_id]["text"].partition("\n")[2]
+    assert f" {bare(question.answer)} " in f" {bare(body)} "
     assert [a for a in (question.answer, *question.accept) if not contains_answer(a, question)] == []
     assert not contains_answer(question.question[:100], question)
     assert not contains_answer("わからない", question)

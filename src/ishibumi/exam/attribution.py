@@ -1,8 +1,8 @@
 """Whose a number or a word in a Japanese reply is. (reply, names, headings) → Attribution.
 
-The reply becomes plain text: one width, digits for kanji numbers, «、» between clauses, «。» after sentences. A place in it
-belongs to the name that it describes (215票の石破氏), else to the last name before it in the sentence that is no object
-(石破氏が高市氏を…), else to the only name after it, else to the subject of the sentence before.
+The reply becomes plain text: one width, digits for kanji numbers, «、» between clauses, «。» after sentences. A place
+in it belongs to the name that it directly follows (石破氏の215票) or describes (215票の石破氏), else to the last name
+before it in the sentence that is no object (石破氏が高市氏を…), else to a name after it, else to the last subject.
 """
 
 import re

@@ -16,8 +16,8 @@ Verdict = Literal["right", "wrong", "missing"]
 TOTAL = re.compile("(?:合わせて?|あわせて?|合計|計|両党)[^0-9、]{0,4}$")
 MAJORITY_OR_PART = re.compile(
     "(?:(?:過半数|定数)(?:ライン|に必要な|となる|である|にあたる|は|の)?、?|全|"
-    "(?:差|増加|減少|上積み)幅?[はも]|(?:小選挙区|比例|議員|党員|党友|県連|地方|連合会)[^0-9、]{0,8}|"
-    "(?:小選挙区|比例代表?)で?は[^。]*[^計せ])$"
+    "(?:差|増加|減少|上積み)幅?[はも]|(?:増え|減っ|失っ)た議席は|(?:小選挙区|比例|議員|党員|党友|県連|地方|連合会)[^0-9、]{0,8}|"
+    "(?:小選挙区|比例(?:代表)?)で?は(?![^。]*(?:計|合わせて?)$)[^。]*)$"
 )
 ALL_OR_DENIED = re.compile("のうち|の?中|の過半数|(?:で|じゃ)はな|ではあり")
 CHANGE = re.compile(
@@ -44,7 +44,9 @@ def grade_figures(reply: str, question: FreeQuestion) -> list[Graded]:
     name. Parts (小選挙区, 党員票), differences (21票差) and the majority are not taken for the number itself.
     """
     read = Attribution(reply, question.names, question.scopes)
-    return [Graded(figure.id, _worst([_verdict(read, claim) for claim in figure.claims])) for figure in question.figures]
+    return [
+        Graded(figure.id, _worst([_verdict(read, claim) for claim in figure.claims])) for figure in question.figures
+    ]
 
 
 def _worst(verdicts: Sequence[Verdict]) -> Verdict:
@@ -59,9 +61,11 @@ def _number(read: Attribution, claim: Number) -> Verdict:
     counted: set[int] = set()
     bare: set[int] = set()  # without a unit; of these only where none has one, for 石破茂氏(67)が215票 is not 67
     old: set[int] = set()
-    for match in re.finditer(rf"(?<![\d.])(\d+)(?:({claim.unit})|(?=[、。対をでとのにがはへか増減 ]))", read.text):
+    for match in re.finditer(
+        rf"(?<![\d.])(\d{{1,9}})(?:({claim.unit})|(?=[、。対をでとのにがはへか増減 ]))", read.text
+    ):
         value, head, tail = int(match[1]), read.text[: match.start()], read.text[match.end() :]
-        if MAJORITY_OR_PART.search(head) or ALL_OR_DENIED.match(tail) or not _is_of(read, claim, match):
+        if MAJORITY_OR_PART.search(head) or ALL_OR_DENIED.match(tail) or not _is_of(read, claim, *match.span()):
             continue
         if change := CHANGE.match(tail):
             old |= {claim.value - value} if change["up"] else {claim.value + value} if change["down"] else set()
@@ -72,9 +76,9 @@ def _number(read: Attribution, claim: Number) -> Verdict:
     now = counted or bare
     if claim.before is None:
         return "wrong" if now - {claim.value} else "right" if now else "missing"
-    for match in re.finditer(r"([1-9]\d*)倍", read.text):
-        old |= {claim.value // int(match[1])} if _is_of(read, claim, match) else set()
-    is_kept = any(_is_of(read, claim, match) for match in KEPT.finditer(read.text))
+    for match in re.finditer(r"([1-9]\d{0,8})倍", read.text):
+        old |= {claim.value // int(match[1])} if _is_of(read, claim, *match.span()) else set()
+    is_kept = any(_is_of(read, claim, *match.span()) for match in KEPT.finditer(read.text))
     if is_kept and (claim.before == claim.value or not now):
         now = old = now | old
     if now - {claim.value} or old - {claim.before}:
@@ -82,14 +86,16 @@ def _number(read: Attribution, claim: Number) -> Verdict:
     return "right" if now and old else "missing"
 
 
-def _is_of(read: Attribution, claim: Number, match: re.Match[str]) -> bool:
-    """Whether a number is of the claim's name: directly, or as the total of its parts (自民191、公明24の計215)."""
-    start, end = match.span()
+def _is_of(read: Attribution, claim: Number, start: int, end: int) -> bool:
+    """Whether a place is of the claim's name: directly, or as the total of its parts (自民191、公明24の計215)."""
     if claim.scope and read.scope(start) != claim.scope:
         return False
     first, _ = read.sentence(start, end)
-    if claim.parts and set(claim.parts) <= set(read.names_in(first, start)) and TOTAL.search(read.text[:start]):
-        return int(match[1]) > max(map(int, re.findall(rf"(\d+){claim.unit}", read.text[first:start])), default=0)
+    number = re.match(r"\d+", read.text[start:end])
+    if number and claim.parts and TOTAL.search(read.text[:start]):
+        smaller = max(map(int, re.findall(rf"(\d{{1,9}}){claim.unit}", read.text[first:start])), default=0)
+        if set(claim.parts) <= set(read.names_in(first, start)):
+            return int(number[0]) > smaller
     return read.owner(start, end) == claim.name
 
 
