@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 
 from ishibumi import config
+from ishibumi.corpus.chat_data import read_conversations
 from ishibumi.corpus.read import read_documents
+from ishibumi.corpus.texts import read_texts
 from ishibumi.exam.grade import contains_answer
 from ishibumi.exam.normalise import tokens
 from ishibumi.exam.questions import Question, read_questions
 from ishibumi.knowledge.leaks import exam_sets, shares_ngram
 
-NEWS = Path(__file__).parent.parent / "examples" / "news2024"
+EXAMPLES = Path(__file__).parent.parent / "examples"
+NEWS, GENERAL = EXAMPLES / "news2024", EXAMPLES / "general"
 
 # name: (議員票, 党員票, 第1回投票, 決選投票)
 CANDIDATES = {
@@ -276,9 +279,13 @@ def test_a_question_is_answered_by_its_article_and_graded_as_written(question: Q
     assert not contains_answer("わからない", question)
 
 
-def test_the_articles_do_not_repeat_the_exams_wording() -> None:
+def test_neither_articles_nor_general_texts_have_the_exams_wording() -> None:
     exam = [q.question for q in QUESTIONS]
     exam += [row["question"] for row in rows("free_questions_ja.jsonl")]
     sets = exam_sets(exam)
     assert [i for i, row in ARTICLES.items() if shares_ngram(sets, row["text"])] == []
+    chats = read_conversations([(GENERAL / "chat_ja.jsonl", None)], 1)
+    general = ["\n".join(m["content"] for m in chat.messages) for chat in chats]
+    general += read_texts([GENERAL / f"{name}_ja.jsonl" for name in ("replay", "heldout")])
+    assert [text for text in general if shares_ngram(sets, text)] == []
     assert shares_ngram(sets, f"（前略）{exam[0]}")

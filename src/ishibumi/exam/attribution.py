@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from ishibumi.exam.normalise import tokens
 
 LIST_MARK = re.compile(r"^\s*(?:\d{1,2}[.)]\s|[-*•・#]+\s*)", re.M)
-BORDERS = re.compile(r"[、;()\[\]「」『』【】〈〉|*]|[,:](?!\d)")
+BORDERS = re.compile(r"[、;()\[\]「」『』【〈〉|*]|[,:](?!\d)")
 CLEFT = re.compile("([^、。]*)のは、?(?![0-9]+[票議人])([^、。]+)")  # 勝ったのは石破氏 → 石破氏、勝った
 TITLE = "(?:[^ぁ-ん、。0-9]|さん)*"
 OBJECT = re.compile(TITLE + "(?:[をに](?![はも])|と(?![はも])|より|から|の(?=[0-9]))")
@@ -24,7 +24,7 @@ SIGNS = (
     (r"±0", "増減なし"),
     (r"\+(\d+)", r"\1増"),
     (r"(?<=[(、\s])[-−▲△](\d+)", r"\1減"),
-    (r"(?<![\d/])(1?\d)/([123]?\d)(?![\d/])", r"\1月\2日"),
+    (r"(?<![\d/回])(1?\d)/([123]?\d)(?![\d/])", r"\1月\2日"),
     (r"(\d+)\s*/\s*(\d+)", r"\1、全\2"),
 )
 
@@ -49,9 +49,9 @@ class Attribution:
         """Where the sentence that holds this place begins and ends."""
         return self.text.rfind("。", 0, start) + 1, self.text.find("。", end)
 
-    def names_in(self, start: int, end: int) -> list[str]:
-        """The names between two places, in order."""
-        return [key for first, last, key in self._names if start <= first and last <= end]
+    def last_mention(self, name: str, before: int) -> int:
+        """Where the name stands last before a place; -1 if it does not."""
+        return max((start for start, end, key in self._names if key == name and end <= before), default=-1)
 
     def owner(self, start: int, end: int) -> str | None:
         """The name that the place belongs to; None if there is none yet."""
@@ -62,7 +62,8 @@ class Attribution:
         if earlier and re.fullmatch(TITLE + "の?", self.text[earlier[-1][1] : start]):
             return earlier[-1][2]
         later = next((name for name in self._names if end <= name[0] <= last), None)
-        if later and (DESCRIBES.fullmatch(self.text[end : later[0]]) or not self.names_in(first, start)):
+        is_first = not earlier or earlier[-1][0] < first
+        if later and (is_first or DESCRIBES.fullmatch(self.text[end : later[0]])):
             return later[2]
         objects = (OBJECT,) if self.text[start].isdigit() else (OBJECT_OF_VERB, OBJECT)
         for marked, since in (*((marked, first) for marked in objects), (objects[0], 0)):
@@ -91,7 +92,7 @@ def _plain(reply: str) -> str:
     text = LIST_MARK.sub("", unicodedata.normalize("NFKC", reply))
     for written, meant in SIGNS:
         text = re.sub(written, meant, text)
-    sentences = [[_joined(clause) for clause in BORDERS.split(s)] for s in re.split(r"[。!?\n]+", text)]
+    sentences = [[_joined(clause) for clause in BORDERS.split(s)] for s in re.split(r"[。!?\n】]+", text)]
     joined = ("、".join(filter(None, clauses)) for clauses in sentences)
     return "。".join(CLEFT.sub(r"\2、\1", sentence) for sentence in joined if sentence) + "。"
 

@@ -59,11 +59,10 @@ def _verdict(read: Attribution, claim: Number | Words) -> Verdict:
 
 def _number(read: Attribution, claim: Number) -> Verdict:
     counted: set[int] = set()
-    bare: set[int] = set()  # without a unit; of these only where none has one, for 石破茂氏(67)が215票 is not 67
+    bare: set[int] = set()  # without a unit; they count only where none has one: 石破茂氏（67）が215票
     old: set[int] = set()
-    for match in re.finditer(
-        rf"(?<![\d.])(\d{{1,9}})(?:({claim.unit})|(?=[、。対をでとのにがはへか増減 ]))", read.text
-    ):
+    numbers = rf"(?<![\d.])(\d{{1,9}})(?:({claim.unit})|(?=[、。対をでとのにがはへか増減 ]))"
+    for match in re.finditer(numbers, read.text):
         value, head, tail = int(match[1]), read.text[: match.start()], read.text[match.end() :]
         if MAJORITY_OR_PART.search(head) or ALL_OR_DENIED.match(tail) or not _is_of(read, claim, *match.span()):
             continue
@@ -90,13 +89,13 @@ def _is_of(read: Attribution, claim: Number, start: int, end: int) -> bool:
     """Whether a place is of the claim's name: directly, or as the total of its parts (自民191、公明24の計215)."""
     if claim.scope and read.scope(start) != claim.scope:
         return False
-    first, _ = read.sentence(start, end)
+    owner = read.owner(start, end)
     number = re.match(r"\d+", read.text[start:end])
-    if number and claim.parts and TOTAL.search(read.text[:start]):
-        smaller = max(map(int, re.findall(rf"(\d{{1,9}}){claim.unit}", read.text[first:start])), default=0)
-        if set(claim.parts) <= set(read.names_in(first, start)):
-            return int(number[0]) > smaller
-    return read.owner(start, end) == claim.name
+    if number and owner in claim.parts and TOTAL.search(read.text[:start]):
+        since = min(read.last_mention(part, start) for part in claim.parts)
+        smaller = re.findall(rf"(\d{{1,9}}){claim.unit}", read.text[since:start])
+        return since >= 0 and int(number[0]) > max(map(int, smaller), default=0)
+    return owner == claim.name
 
 
 def _words(read: Attribution, claim: Words) -> Verdict:
