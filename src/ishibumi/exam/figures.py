@@ -4,7 +4,6 @@ Rules for Japanese: they know who won whom and which number follows from which, 
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +11,7 @@ from ishibumi.exam.attribution import Attribution
 from ishibumi.exam.free_questions import FreeQuestion, Number, Words
 
 Verdict = Literal["right", "wrong", "missing"]
+WORST_FIRST: tuple[Verdict, ...] = ("wrong", "missing", "right")
 
 TOTAL = re.compile("(?:合わせて?|あわせて?|合計|計|両党)[^0-9、]{0,4}$")
 MAJORITY_OR_PART = re.compile(
@@ -44,17 +44,16 @@ def grade_figures(reply: str, question: FreeQuestion) -> list[Graded]:
     name. Parts (小選挙区, 党員票), differences (21票差) and the majority are not taken for the number itself.
     """
     read = Attribution(reply, question.names, question.scopes)
-    return [
-        Graded(figure.id, _worst([_verdict(read, claim) for claim in figure.claims])) for figure in question.figures
-    ]
-
-
-def _worst(verdicts: Sequence[Verdict]) -> Verdict:
-    return "wrong" if "wrong" in verdicts else "missing" if "missing" in verdicts else "right"
+    graded = [(figure.id, [_verdict(read, claim) for claim in figure.claims]) for figure in question.figures]
+    return [Graded(name, min(verdicts, key=WORST_FIRST.index)) for name, verdicts in graded]
 
 
 def _verdict(read: Attribution, claim: Number | Words) -> Verdict:
-    return _number(read, claim) if isinstance(claim, Number) else _words(read, claim)
+    if isinstance(claim, Number):
+        return _number(read, claim)
+    said = _words(read, claim)
+    told = claim.number and said == "missing" and _number(read, claim.number) == "right"
+    return "right" if told else said
 
 
 def _number(read: Attribution, claim: Number) -> Verdict:
@@ -111,9 +110,9 @@ def _words(read: Attribution, claim: Words) -> Verdict:
         following = next((later for later, _, _ in said if later > end + 4), len(rest))  # 第1戦か第2戦で go together
         stretch = read.text if len(said) == 1 else read.text[start:following]
         clause = re.split("[、。]", read.text[:start])[-1] + re.split("[、。]", read.text[start:])[0]
-        if claim.near and not any(word in stretch for word in claim.near):
-            continue
-        if not any(word in clause for word in claim.elsewhere) and not DENIED.match(rest, end):
+        is_near = not claim.near or any(word in stretch for word in claim.near)
+        is_elsewhere = not is_right and any(word in clause for word in claim.elsewhere)
+        if is_near and not is_elsewhere and not DENIED.match(rest, end):
             verdicts.add(_supports(read, claim, (start, end), is_right))
     return "wrong" if False in verdicts else "right" if True in verdicts or claim.optional else "missing"
 

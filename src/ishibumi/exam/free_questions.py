@@ -39,8 +39,8 @@ class Words(_Row):
     """One of `words` is said and none of `against`, both regular expressions; of `name`, where there is one.
 
     What is said against the `rival` is said for the name.
-    Only words count whose stretch of text, up to the next such word, has one of `near`, and whose clause has none of
-    `elsewhere`. `optional`: not to say it is right too.
+    Only words count whose stretch of text, up to the next such word, has one of `near`; a clause with one of
+    `elsewhere` says nothing against. `number`: to tell this is right too. `optional`: not to say it is right too.
     """
 
     words: tuple[str, ...] = Field(min_length=1)
@@ -50,6 +50,7 @@ class Words(_Row):
     scope: str | None = None
     near: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
+    number: Number | None = None
     optional: bool = False
 
 
