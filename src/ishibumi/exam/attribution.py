@@ -1,8 +1,9 @@
 """Whose a number or a word in a Japanese reply is. (reply, names, headings) → Attribution.
 
 The reply becomes plain text: one width, digits for kanji numbers, «、» between clauses, «。» after sentences. A place
-in it belongs to the name that it directly follows (石破氏の215票) or describes (215票の石破氏), else to the last name
-before it in the sentence that is no object (石破氏が高市氏を…), else to a name after it, else to the last subject.
+in it belongs to the name that it follows directly (石破氏の215票), to the one that it describes (215票の石破氏), to the
+last name before it in the sentence that is no object (石破氏が高市氏を…) or to a name after it, whichever comes first; a
+number else to the last subject of the sentences before.
 """
 
 import re
@@ -15,7 +16,7 @@ LIST_MARK = re.compile(r"^\s*(?:\d{1,2}[.)]\s|[-*•・#]+\s*)", re.M)
 BORDERS = re.compile(r"[、;()\[\]「」『』【〈〉|*]|[,:](?!\d)")
 CLEFT = re.compile("([^、。]*)のは、?(?![0-9]+[票議人])([^、。]+)")  # 勝ったのは石破氏 → 石破氏、勝った
 TITLE = "(?:[^ぁ-ん、。0-9]|さん)*"
-OBJECT = re.compile(TITLE + "(?:[をに](?![はも])|と(?![はも])|より|から|の(?=[0-9]))")
+OBJECT = re.compile(TITLE + "(?:、[^、。ぁ-ん]{1,8}、)?(?:[をに](?![はも])|と(?![はも])|より|から|の(?=[0-9]))")
 OBJECT_OF_VERB = re.compile(f"{OBJECT.pattern}|{TITLE}の")
 DESCRIBES = re.compile("[^、。0-9]{0,12}[たの]")
 # Other writings of the same: an arrow, a sign, a day and a share with a stroke.
@@ -59,14 +60,19 @@ class Attribution:
             return pair
         first, last = self.sentence(start, end)
         earlier = [name for name in self._names if name[1] <= start]
-        if earlier and re.fullmatch(TITLE + "の?", self.text[earlier[-1][1] : start]):
+        between = self.text[earlier[-1][1] : start] if earlier else "。"
+        if re.fullmatch(TITLE + "の?", between):
             return earlier[-1][2]
         later = next((name for name in self._names if end <= name[0] <= last), None)
         is_first = not earlier or earlier[-1][0] < first
         if later and (is_first or DESCRIBES.fullmatch(self.text[end : later[0]])):
             return later[2]
-        objects = (OBJECT,) if self.text[start].isdigit() else (OBJECT_OF_VERB, OBJECT)
-        for marked, since in (*((marked, first) for marked in objects), (objects[0], 0)):
+        is_number = self.text[start].isdigit()
+        if is_number and re.fullmatch(TITLE + "、", between):
+            return earlier[-1][2]
+        # A number may belong to the subject of a sentence before; who won must be said in the same sentence.
+        steps = ((OBJECT, first), (OBJECT, 0)) if is_number else ((OBJECT_OF_VERB, first), (OBJECT, first))
+        for marked, since in steps:
             if subjects := [n for n in earlier if n[0] >= since and not marked.match(self.text, n[1])]:
                 return subjects[-1][2]
         return None

@@ -23,7 +23,7 @@ ALL_OR_DENIED = re.compile("のうち|の?中|の過半数|(?:で|じゃ)はな|
 CHANGE = re.compile(
     "の?差|上回|下回|多|少|足|届|及|不足|を?(?:(?P<up>増|伸ば|上積|上乗|プラス)|(?P<down>減|失|マイナス))"
 )
-OLD = re.compile("(?:公示前|選挙前|改選前|前回|解散前|解散時|従来)[^0-9、]{0,8}$")
+OLD = re.compile("(?:公示前|選挙前|改選前|前回|解散前|解散時|従来)[^0-9、]{0,8}$|、同$")
 FROM, FROM_OR_WAS = re.compile("から|より"), re.compile("から|より|対|だった(?![、。])")
 KEPT = re.compile("維持|変わら|横ばい|増減(?:は|が)?な|変化(?:は|が)?な|同じ|同数|のまま|守")
 DENIED = re.compile("(?:で|じゃ)はな|でな|ではあり")
@@ -45,7 +45,7 @@ def grade_figures(reply: str, question: FreeQuestion) -> list[Graded]:
     """
     read = Attribution(reply, question.names, question.scopes)
     graded = [(figure.id, [_verdict(read, claim) for claim in figure.claims]) for figure in question.figures]
-    return [Graded(name, min(verdicts, key=WORST_FIRST.index)) for name, verdicts in graded]
+    return [Graded(name, next(v for v in WORST_FIRST if v in verdicts)) for name, verdicts in graded]
 
 
 def _verdict(read: Attribution, claim: Number | Words) -> Verdict:
