@@ -2,8 +2,8 @@
 
 The reply becomes plain text: one width, digits for kanji numbers, «、» between clauses, «。» after sentences. A place
 in it belongs to the name that it follows directly (石破氏の215票), to the one that it describes (215票の石破氏), to the
-last name before it in the sentence that is no object (石破氏が高市氏を…) or to a name after it, whichever comes first; a
-number else to the last subject of the sentences before.
+last name before it in the sentence that is no object (石破氏が高市氏を…) or to a name after it, whichever comes
+first; a number else to the last subject of the sentences before.
 """
 
 import re
