@@ -74,3 +74,17 @@ def test_logits_far_apart_stay_finite() -> None:
     value.backward()
     assert value.item() == 20_000
     assert hidden.grad is not None and hidden.grad.tolist() == [[200.0]]
+
+
+def test_counts_weigh_words_in_the_normaliser() -> None:
+    hidden, head, targets, weights = inputs(torch.float32)
+    counts = torch.ones(VOCABULARY)
+    counts[40:60] = 3  # twenty words that stand for sixty
+    targets = torch.where((targets >= 40) & (targets < 60), 0, targets)
+    wide = torch.cat([head.detach(), head.detach()[40:60], head.detach()[40:60]])
+    wanted, wanted_grad, _ = reference(hidden, wide, targets, weights)
+    value = cross_entropy_sum(hidden, head, targets, weights, counts.log())
+    (value / 7).backward()
+    assert hidden.grad is not None
+    torch.testing.assert_close(value.detach(), wanted, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(hidden.grad, wanted_grad, rtol=1e-5, atol=1e-5)

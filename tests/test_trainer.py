@@ -276,7 +276,7 @@ def test_dropout_stays_off(model_dir: Callable[[str], Path], tmp_path: Path) -> 
 def test_few_tokens_are_not_compiled(model_dir: Callable[[str], Path], tmp_path: Path) -> None:
     model, _, plan = start(model_dir("llama"), "llama", tmp_path, tiny.settings())
     assert not compiles(model, plan)
-    many = Plan(plan.store, 64, plan.rows * 2000, 2, [1], 1.0)
+    many = Plan(plan.store, 64, plan.rows * 2000, 2, [1], 1.0, 1)
     assert compiles(model, many) == (shutil.which("g++") is not None)
 
 

@@ -172,6 +172,11 @@ class TrainSettings(Section):
     tokens_per_pass: int = Field(
         default=8192, ge=16, description="tokens that go through the model at once; memory follows it"
     )
+    vocabulary_sample: int = Field(
+        default=0,
+        ge=0,
+        description="words drawn to stand for those that no text of the stage has; 0 takes the whole vocabulary",
+    )
     answer_weight: float = Field(
         default=1.0, gt=0, le=100, description="weight of a generated question's answer in the loss; other text has 1"
     )

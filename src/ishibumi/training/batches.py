@@ -47,6 +47,7 @@ class Plan:
     rows_per_step: int
     epoch_rows: list[int]
     answer_weight: float
+    seed: int
 
     @property
     def num_steps(self) -> int:
@@ -145,7 +146,7 @@ def make_plan(
     if max_tokens is not None:
         rows = rows[: max(1, max_tokens // row_tokens)]
         epoch_rows = [r for r in epoch_rows if r < len(rows)] + [len(rows)]
-    return Plan(store, row_tokens, rows, max(1, tokens_per_step // row_tokens), epoch_rows, answer_weight)
+    return Plan(store, row_tokens, rows, max(1, tokens_per_step // row_tokens), epoch_rows, answer_weight, seed)
 
 
 def epoch_examples(

@@ -17,6 +17,7 @@ from ishibumi.training.batches import Batch, Plan
 from ishibumi.training.checkpoint import load_checkpoint, save_checkpoint
 from ishibumi.training.loss import cross_entropy_sum
 from ishibumi.training.optimizer import Optimizer, share_of_peak
+from ishibumi.training.vocabulary import Vocabulary, Words
 
 CHECKPOINT_COST_SHARE = 0.05  # of the time, at most, goes into writing checkpoints
 
@@ -60,6 +61,9 @@ def train(
         optimizer.load_state(state["optimizer"])
         history = [StepRecord(**row) for row in state["history"]]
     _check_head(network, plan)
+    head_VD = network.get_output_embeddings().weight  # type: ignore[operator]
+    sampled = settings.vocabulary_sample if not head_VD.requires_grad else 0
+    vocabulary = Vocabulary(plan.store, len(head_VD), sampled, plan.seed, device) if sampled else None
     network.eval()  # no dropout: training and resuming draw no random numbers
     saved_at, save_cost = time.monotonic(), 0.0
     for step in range(len(history), plan.num_steps):
@@ -67,8 +71,9 @@ def train(
         rows = plan.rows_of_step(step)
         weight_sum = plan.weight_sum(rows)
         loss = 0.0
+        words = vocabulary.words(step) if vocabulary else None
         for batch in plan.passes(rows, settings.tokens_per_pass):
-            nll_sum = batch_nll_sum(network, batch.to(device))
+            nll_sum = batch_nll_sum(network, batch.to(device), words)
             (nll_sum / weight_sum).backward()
             optimizer.collect_gradients()
             loss += float(nll_sum.detach()) / weight_sum
@@ -108,15 +113,20 @@ def train(
     return history
 
 
-def batch_nll_sum(network: nn.Module, batch: Batch) -> torch.Tensor:
-    """Summed negative log-likelihood of a batch's learned tokens, each predicted from the token before it."""
+def batch_nll_sum(network: nn.Module, batch: Batch, words: Words | None = None) -> torch.Tensor:
+    """Summed negative log-likelihood of a batch's learned tokens, each predicted from the token before it.
+
+    It is normalised over `words`, or over the whole vocabulary.
+    """
     hidden_RTD = hidden_states(network, batch)
     weights_RT = batch.weights_RT[:, 1:]
     is_learned_RT = weights_RT > 0
     head_VD = network.get_output_embeddings().weight  # type: ignore[operator]
-    return cross_entropy_sum(
-        hidden_RTD[:, :-1][is_learned_RT], head_VD, batch.ids_RT[:, 1:][is_learned_RT], weights_RT[is_learned_RT]
-    )
+    hidden_ND, targets_N = hidden_RTD[:, :-1][is_learned_RT], batch.ids_RT[:, 1:][is_learned_RT]
+    weights_N = weights_RT[is_learned_RT]
+    if words is None:
+        return cross_entropy_sum(hidden_ND, head_VD, targets_N, weights_N)
+    return cross_entropy_sum(hidden_ND, head_VD[words.ids_C], words.places_of(targets_N), weights_N, words.log_counts_C)
 
 
 @torch.no_grad()

@@ -1,0 +1,46 @@
+"""The words that a step's loss is normalised over. TokenStore + step → Words.
+
+A vocabulary of 262,144 costs as much as the rest of a small model, and nearly all of its words never occur in a stage's
+texts. A sample of those stands for all of them: with `n` drawn of `u`, each counts u / n times, so that Σ exp(logits)
+is right on average (importance sampling). The words that do occur are always there and count once.
+
+Axes: C candidate words, N learned tokens.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ishibumi.training.tokens import TokenStore
+
+
+@dataclass(frozen=True)
+class Words:
+    """`ids_C`, ascending, and the logarithm of how often each counts."""
+
+    ids_C: torch.Tensor
+    log_counts_C: torch.Tensor
+
+    def places_of(self, targets_N: torch.Tensor) -> torch.Tensor:
+        """Where the targets stand in `ids_C`; all of them must."""
+        return torch.searchsorted(self.ids_C, targets_N)
+
+
+class Vocabulary:
+    """Words by step: all that occur in a store and `num_others` of the rest, a pure function of seed and step."""
+
+    def __init__(self, store: TokenStore, size: int, num_others: int, seed: int, device: torch.device) -> None:
+        self.seen = np.unique(store.ids)
+        self.others = np.setdiff1d(np.arange(size), self.seen)
+        self.num_others, self.seed, self.device = min(num_others, len(self.others)), seed, device
+
+    def words(self, step: int) -> Words:
+        """The words of optimizer step `step` (from 0)."""
+        random = np.random.default_rng([self.seed, step])
+        drawn = random.choice(self.others, self.num_others, replace=False, shuffle=False)
+        ids = np.concatenate([self.seen, drawn]).astype(np.int64)
+        log_counts = np.zeros(len(ids), dtype=np.float32)
+        log_counts[len(self.seen) :] = np.log(len(self.others) / max(1, self.num_others))
+        order = np.argsort(ids)
+        return Words(*(torch.from_numpy(a[order]).to(self.device) for a in (ids, log_counts)))
