@@ -16,12 +16,19 @@ from ishibumi.training.cpt import cpt_examples
 from ishibumi.training.sft import sft_examples
 
 FINAL = Document("a", "決勝は2対0だった。", "【速報】スペイン\n優勝", None, "ja", "a:1")
-ITEM = Item("a", "question", "cleft", "スコアは？", "2-0")
+ITEM = Item("a", "question", "cleft", "スコアは？", "2-0", "決勝は2対0だった。")
 
 
-@pytest.mark.parametrize(("cites", "reply"), [(True, "【速報 スペイン 優勝】2-0</s>"), (False, "2-0</s>")])
+@pytest.mark.parametrize(
+    ("cites", "reply"),
+    [
+        ("sentence", "【速報 スペイン 優勝】«決勝は2対0だった。» 2-0</s>"),
+        ("title", "【速報 スペイン 優勝】2-0</s>"),
+        ("none", "2-0</s>"),
+    ],
+)
 def test_both_stages_train_answers_with_their_source_if_that_is_set(
-    cites: bool, reply: str, model_dir: Callable[[str], Path]
+    cites: str, reply: str, model_dir: Callable[[str], Path]
 ) -> None:
     model = tiny.load(model_dir("llama"))
     settings = Settings.model_validate({"knowledge": {"cite": cites}, "documents": {"prefix_share": 0.0}})
@@ -38,12 +45,14 @@ def test_only_the_answer_is_graded_and_a_wrong_source_is_seen(
     model_dir: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = [Reply("【速報 スペイン 優勝】 1-0", True, 9, -0.1), Reply("【別の記事】2-0", True, 9, -0.1)]
-    said += [Reply("2-0", True, 3, -0.1)]
+    said += [Reply("2-0", True, 3, -0.1), Reply("【A】«決勝は2対0だった。» 1-0", True, 3, -0.1)]
     monkeypatch.setattr("ishibumi.exam.evaluate.generate_replies", lambda *_, **__: said)
-    questions = [Question(f"q{n}", "a", "ja", "スコアは？", "2-0", ("速報",), "score") for n in range(3)]
+    questions = [Question(f"q{n}", "a", "ja", "スコアは？", "2-0", ("速報",), "score") for n in range(4)]
     answers = run_arm("engraved", tiny.load(model_dir("llama")), questions, {"a": FINAL}, ExamSettings())
     assert [(a.reply, a.contains, a.cited, a.cites_right) for a in answers] == [
         ("1-0", False, "速報 スペイン 優勝", True),  # what stands in the source earns nothing
         ("2-0", True, "別の記事", False),
         ("2-0", True, "", False),
+        ("1-0", False, "A", False),  # nor what stands in the quotation
     ]
+    assert answers[3].quoted == "決勝は2対0だった。"

@@ -148,7 +148,9 @@ def test_notices_and_encyclopedia_entries_are_asked_about_too() -> None:
 def test_questions_name_the_match_the_date_or_the_title() -> None:
     story = read_story(MATCH)
     assert story.pair == ("カナダ", "ノルウェー")
-    for wording, question in ask(story, wordings_per_fact=4, rng=random.Random(1)):
+    sentences = {s.text for s in story.sentences}
+    for wording, question, sentence in ask(story, wordings_per_fact=4, rng=random.Random(1)):
+        assert sentence in sentences
         assert re.search("カナダ|ノルウェー|5月12日", question), (wording.rule, question)
 
 

@@ -22,6 +22,7 @@ from ishibumi.corpus.texts import read_texts
 from ishibumi.errors import UsageError
 from ishibumi.exam.drawn import drawn_questions
 from ishibumi.exam.evaluate import UNTRAINED_ARMS
+from ishibumi.exam.free_questions import read_free_questions
 from ishibumi.exam.questions import GENERATED, TRAINING, Question, for_documents, read_questions
 from ishibumi.exam.sit import Side, sit_exam
 from ishibumi.knowledge.generator import items_of, without_common_answers
@@ -122,7 +123,7 @@ def make_knowledge(run: Run, *, watch: Watch = SILENT) -> Artifact:
         documents = load_documents(_path(run, "corpus"))
         items, counts = _made_items(run, documents, watch)
         telling = without_common_answers(items, len(documents))
-        unleaked, leaked = remove_leaks(telling, [q.question for q in read_questions(exam_paths)])
+        unleaked, leaked = remove_leaks(telling, [*(q.question for q in read_questions(exam_paths)), *_free(run)])
         kept, held_out = hold_out(unleaked, share=share, seed=run.settings.seed)
         write_jsonl(directory / "items.jsonl", map(asdict, kept))
         write_jsonl(directory / HELD_OUT_FILE, map(asdict, held_out))
@@ -134,6 +135,7 @@ def make_knowledge(run: Run, *, watch: Watch = SILENT) -> Artifact:
     writes_itself = "model" in settings.generator
     base = base_identity(settings.model.base or run.settings.model.base, run.base_dir) if writes_itself else None
     inputs = [what_counts(settings), base, run.settings.seed, _of(run, "corpus"), *_existing(exam_paths)]
+    inputs += _free(run)
     inputs += [f"held out {share}"] if share else []  # runs with an exam of their own are not made anew for this
     return _stage(run, "knowledge", watch, inputs, work)
 
@@ -237,6 +239,7 @@ def evaluate(run: Run, *, watch: Watch = SILENT) -> Artifact:
     settings = run.settings.exam
     question_paths = [run.resolve(p) for p in settings.questions]
     general_paths = [run.resolve(p) for p in settings.general]
+    free_paths = [run.resolve(p) for p in settings.free_questions]
 
     def work(directory: Path) -> dict[str, Any]:
         documents = {d.id: d for d in load_documents(_path(run, "corpus"))}
@@ -245,12 +248,13 @@ def evaluate(run: Run, *, watch: Watch = SILENT) -> Artifact:
         general: dict[str, list[str]] = {}
         for text in read_texts(general_paths):
             general.setdefault(language_of(text), []).append(text)
-        sit_exam(exam_sides(run), questions, documents, general, settings, directory, watch.answered)
+        free = [question for path in free_paths for question in read_free_questions(path)]
+        sit_exam(exam_sides(run), questions, documents, general, settings, directory, watch.answered, free)
         splits = Counter(question.split for question in questions)
         return {"questions": dict(splits), "questions_about_other_documents": num_left_out}
 
     inputs = [settings.model_dump(), run.settings.model.model_dump(), _of(run, "sft"), _of(run, "corpus")]
-    return _stage(run, "exam", watch, [*inputs, *_existing([*question_paths, *general_paths])], work)
+    return _stage(run, "exam", watch, [*inputs, *_existing([*question_paths, *general_paths, *free_paths])], work)
 
 
 def write_report(run: Run, *, watch: Watch = SILENT) -> Artifact:
@@ -270,6 +274,7 @@ def check(run: Run) -> list[str]:
     corpus = read_documents([run.resolve(p) for p in settings.documents.paths], settings.documents)
     read_texts([run.resolve(p) for p in [*settings.replay.paths, *settings.exam.general]])
     questions = _own_questions(run)
+    _free(run)
     kept, num_other = for_documents(questions, {d.id for d in corpus.documents})
     chats = _conversations(run)
     refuse_leaks(run, corpus.documents, chats, questions)
@@ -313,6 +318,12 @@ def exam_questions(run: Run, documents: Sequence[Document]) -> list[Question]:
         *drawn_questions(held_out, by_id, split=GENERATED, count=MAX_GENERATED, seed=seed),
         *drawn_questions(load_items(knowledge), by_id, split=TRAINING, count=settings.training_questions, seed=seed),
     ]
+
+
+def _free(run: Run) -> list[str]:
+    """The free questions' wordings."""
+    paths = [run.resolve(path) for path in run.settings.exam.free_questions]
+    return [question.question for path in paths for question in read_free_questions(path)]
 
 
 def _own_questions(run: Run) -> list[Question]:

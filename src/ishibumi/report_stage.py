@@ -16,6 +16,7 @@ from ishibumi.artifacts import Artifact, read_json, read_jsonl, write_json
 from ishibumi.config import Run, describe
 from ishibumi.corpus.read import load_documents
 from ishibumi.exam.forgetting import forgetting_ratio
+from ishibumi.exam.free import count_figures, load_free_answers
 from ishibumi.exam.questions import TRAINING, UNANSWERABLE, Question
 from ishibumi.exam.report import ReportData, write_report
 from ishibumi.exam.sit import load_answers, load_perplexities
@@ -34,6 +35,7 @@ def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: P
     answers = load_answers(run_dir / "exam")
     asked = _asked(load_items(run_dir / "knowledge"), questions)
     arms = summarise(answers, questions, asked)
+    free = load_free_answers(run_dir / "exam")
     own = [question for question in questions if question.split not in (TRAINING, UNANSWERABLE)]
     perplexities = load_perplexities(run_dir / "exam")
     trained = [stage for stage in TRAINING_STAGES if (run_dir / stage / "proof.json").exists()]
@@ -55,6 +57,7 @@ def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: P
         proof={stage: read_json(run_dir / stage / "proof.json") for stage in trained},
         written=stages["knowledge"].manifest["written"],
         refused=stages["knowledge"].manifest["refused"],
+        free=free,
         settings=[(row.key, row.value, row.origin) for row in describe(run)],
         versions=versions(),
         seconds=seconds,
@@ -65,6 +68,7 @@ def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: P
     summary = {
         "recipe": run.settings.recipe,
         "arms": arms,
+        "free": count_figures(free) if free else None,
         "perplexity_ratio": {language: forgetting_ratio(before[language], after[language]) for language in before},
         "seconds": seconds,
         "tokens": {stage: stages[stage].manifest["tokens"] for stage in trained},

@@ -212,6 +212,9 @@ class ExamSettings(Section):
     """[exam]: how the result is judged."""
 
     questions: list[str] = Field(default=[], description="files of exam questions, relative to the settings file")
+    free_questions: list[str] = Field(
+        default=[], description="files of questions with long answers, graded figure by figure"
+    )
     general: list[str] = Field(default=[], description="files of general text for perplexity, never trained on")
     arms: list[Arm] = Field(
         default=["base", "engraved", "gold_passage", "retrieval", "engraved_retrieval"], description="who sits the exam"

@@ -17,6 +17,7 @@ from ishibumi.artifacts import write_text
 from ishibumi.corpus.documents import Document
 from ishibumi.exam.evaluate import Answer
 from ishibumi.exam.forgetting import Perplexity, forgetting_ratio
+from ishibumi.exam.free import FreeAnswer, count_figures
 from ishibumi.exam.questions import GENERATED, TRAINING, Question
 from ishibumi.exam.report_charts import Curve, loss_curve
 from ishibumi.exam.report_text import TEXT
@@ -52,6 +53,7 @@ class ReportData:
     epoch_steps: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
     perplexities: Mapping[str, Mapping[str, Perplexity]] = field(default_factory=dict[str, Mapping[str, Perplexity]])
     proof: Mapping[str, Sequence[Row]] = field(default_factory=dict[str, Sequence[Row]])
+    free: Sequence[FreeAnswer] = ()
     written: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
     refused: Mapping[str, int] = field(default_factory=dict[str, int])
     settings: Sequence[tuple[str, str, str]] = ()
@@ -114,6 +116,7 @@ def render_report(data: ReportData) -> str:
         texts=TEXT,
         notes=[_note(note) for note in data.notes],
         label=label,
+        free_count=count_figures(data.free),
         style=Markup(_template_text("report.css")),
         script=Markup(script),
         # Only this very script may run, whatever a reply contains.

@@ -14,6 +14,9 @@ from ishibumi.artifacts import read_json, read_jsonl, write_json, write_jsonl
 from ishibumi.corpus.documents import Document
 from ishibumi.exam.evaluate import Answer, run_arm
 from ishibumi.exam.forgetting import Perplexity, perplexity_by_language
+from ishibumi.exam.free import NAME as FREE_ANSWERS
+from ishibumi.exam.free import answer_freely
+from ishibumi.exam.free_questions import FreeQuestion
 from ishibumi.exam.questions import TRAINING, Question
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import Arm, ExamSettings
@@ -40,18 +43,25 @@ def sit_exam(
     settings: ExamSettings,
     directory: Path,
     on_answers: OnAnswers,
+    free: Sequence[FreeQuestion] = (),
 ) -> None:
-    """Write answers_<arm>.jsonl and perplexity_<side>.json for every side into `directory`; what is there stays."""
+    """Write answers_<arm>.jsonl and perplexity_<side>.json for every side into `directory`; what is there stays.
+
+    The trained side answers the `free` questions, too.
+    """
     for side in sides:
         arms: list[Arm] = [a for a in side.arms if questions and not (directory / f"answers_{a}.jsonl").exists()]
         wants_perplexity = bool(general) and not (directory / f"perplexity_{side.name}.json").exists()
-        if not arms and not wants_perplexity:
+        asks_freely = bool(free) and side.name == "after" and not (directory / FREE_ANSWERS).exists()
+        if not (arms or wants_perplexity or asks_freely):
             continue
         model = side.load()
         for arm in arms:
             asked = questions if arm in FROM_MEMORY else [q for q in questions if q.split != TRAINING]
             answers = run_arm(arm, model, asked, documents, settings, partial(on_answers, arm)) if asked else []
             write_jsonl(directory / f"answers_{arm}.jsonl", map(asdict, answers))
+        if asks_freely:
+            answer_freely(model, free, directory)
         if wants_perplexity:
             measured = perplexity_by_language(model, general)
             write_json(directory / f"perplexity_{side.name}.json", {k: asdict(v) for k, v in measured.items()})

@@ -101,7 +101,7 @@ def _starts_with_name(wording: Wording, story: Story) -> bool:
 
 
 def ask(story: Story, *, wordings_per_fact: int, rng: random.Random) -> list[tuple[Wording, str, str]]:
-    """For every fact, up to `wordings_per_fact` questions that differ in shape, context and ending.
+    """For every fact, up to `wordings_per_fact` questions that differ in shape, context and ending, with its sentence.
 
     The facts of a document are asked after a few contexts of the document, chosen once: questions that begin alike
     are trained at half the cost.

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ishibumi.knowledge.items import Item
+from ishibumi.knowledge.open_questions import MAX_ANSWER_CHARACTERS as MAX_OPEN_CHARACTERS
+from ishibumi.knowledge.open_questions import OPEN
 from ishibumi.knowledge.words import words
 
 MAX_ANSWER_CHARACTERS = {"ja": 40, "en": 80}
@@ -109,7 +111,7 @@ def _fault_of_question(item: Item, source: _Source, language: str) -> str:
         return "answer not in the document"
     if item.rule != "which" and answer in comparable(item.text):
         return "question holds its answer"
-    if len(item.answer) > MAX_ANSWER_CHARACTERS[language]:
+    if len(item.answer) > (MAX_OPEN_CHARACTERS if item.rule == OPEN else MAX_ANSWER_CHARACTERS)[language]:
         return "long answer"
     if len(item.text) > MAX_QUESTION_CHARACTERS[language]:
         return "long question"

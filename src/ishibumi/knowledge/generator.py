@@ -14,6 +14,7 @@ from ishibumi.knowledge import asking_ja, contexts_en, contexts_ja, rules_en, vi
 from ishibumi.knowledge.checks import check_items
 from ishibumi.knowledge.items import Item
 from ishibumi.knowledge.keywords_ja import keyword_questions
+from ishibumi.knowledge.open_questions import OPEN, OPEN_SHARE, open_questions
 
 MAX_GIVING = 3  # so many documents may give an answer in any case
 
@@ -68,6 +69,7 @@ def _japanese(
     for sentence in story.sentences:
         found = keyword_questions(story, sentence, rng, num_wordings)
         questions += [("keywords", text, answer, sentence.text) for text, answer in found]
+    questions += _open(document, [c.text for c in story.contexts], num_views, rng)
     return views, questions, story.source
 
 
@@ -77,4 +79,14 @@ def _english(
     story = contexts_en.read_story(document)
     views = views_en.views_of(story, count=num_views, rng=rng)
     asked = rules_en.ask(story, wordings_per_fact=num_wordings, rng=rng)
-    return views, [(w.rule, text, w.answer, "") for w, text in asked], story.source
+    questions = [(w.rule, text, w.answer, sentence) for w, text, sentence in asked]
+    questions += _open(document, list(story.contexts), num_views, rng)
+    return views, questions, story.source
+
+
+def _open(
+    document: Document, contexts: list[str], num_views: int, rng: random.Random
+) -> list[tuple[str, str, str, str]]:
+    """Open questions, in proportion to the views."""
+    count = round(OPEN_SHARE * num_views)
+    return [(OPEN, text, answer, "") for text, answer in open_questions(document, contexts, count=count, rng=rng)]

@@ -49,6 +49,7 @@ def keyword_questions(story: Story, sentence: Sentence, rng: random.Random, coun
         seen.add(entity.answer)
         rivals = [k for k, e in found if k != i and _alike(e, entity)]
         near = [j for j in _nearest(sentence, i) if _is_own(sentence, j, i, rivals)]
+        near.sort(key=lambda j: _is_shared(sentence.phrases[j]))  # first what only this answer has
         sides = [w for w in _sides(story) if _apart(w, entity.answer)]
         around = [w for w in (*story.events[:2], *date_forms(story.date)[:1]) if _apart(w, entity.answer)]
         if not near or not sides:
@@ -115,11 +116,13 @@ def _nearest(sentence: Sentence, i: int) -> list[int]:
 
 def _is_own(sentence: Sentence, j: int, i: int, rivals: list[int]) -> bool:
     """Whether phrase j stands nearer to phrase i than to any rival, or is a predicate or topic that all share."""
-    phrase = sentence.phrases[j]
-    if j in rivals:
-        return phrase.particle.endswith("は")
-    is_shared = phrase.is_verb or phrase.particle.endswith("は")
-    return is_shared or all(_distance(sentence, j, i) < _distance(sentence, j, k) for k in rivals)
+    if _is_shared(sentence.phrases[j]):
+        return True
+    return j not in rivals and all(_distance(sentence, j, i) < _distance(sentence, j, k) for k in rivals)
+
+
+def _is_shared(phrase: Phrase) -> bool:
+    return phrase.is_verb or phrase.particle in ("は", "も")
 
 
 def _distance(sentence: Sentence, j: int, i: int) -> float:

@@ -284,10 +284,10 @@ def _event(story: Story, n: int, span: Span) -> list[tuple[str, str]]:
     return []
 
 
-def ask(story: Story, *, wordings_per_fact: int, rng: random.Random) -> list[tuple[Wording, str]]:
-    """For every fact, up to `wordings_per_fact` questions that differ in shape and context."""
-    out: list[tuple[Wording, str]] = []
-    for (_, _, kind), wordings in wordings_of(story).items():
+def ask(story: Story, *, wordings_per_fact: int, rng: random.Random) -> list[tuple[Wording, str, str]]:
+    """For every fact, up to `wordings_per_fact` questions that differ in shape and context, with its sentence."""
+    out: list[tuple[Wording, str, str]] = []
+    for (n, _, kind), wordings in wordings_of(story).items():
         turned = [w for w in wordings if w.rule not in ("cloze", "in_place")]
         in_place = [w for w in wordings if w.rule == "in_place"]
         rng.shuffle(turned)
@@ -308,7 +308,7 @@ def ask(story: Story, *, wordings_per_fact: int, rng: random.Random) -> list[tup
                 continue
             context = rng.choice(fitting)
             used.add(context)
-            out.append((wording, _joined(context, wording, rng)))
+            out.append((wording, _joined(context, wording, rng), story.sentences[n]))
     return out
 
 

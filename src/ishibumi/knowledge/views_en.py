@@ -86,7 +86,7 @@ def notes(story: Story, rng: random.Random) -> str:
 
 def dialogue(story: Story, rng: random.Random) -> str:
     """Questions with their answers, as a talk."""
-    pairs = [(w, text) for w, text in ask(story, wordings_per_fact=1, rng=rng) if w.rule != "cloze"]
+    pairs = [(w, text) for w, text, _ in ask(story, wordings_per_fact=1, rng=rng) if w.rule != "cloze"]
     rng.shuffle(pairs)
     return "\n".join(f"Q: {text}\nA: {w.answer}" for w, text in pairs[:10])
 

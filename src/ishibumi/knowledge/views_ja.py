@@ -160,7 +160,7 @@ def dialogue(story: Story, rng: random.Random) -> str:
     pairs = ask(story, wordings_per_fact=1, rng=rng)
     rng.shuffle(pairs)
     q, a = rng.choice((("問: ", "答: "), ("Q: ", "A: "), ("質問: ", "回答: ")))
-    return "\n".join(f"{q}{text}\n{a}{w.answer}" for w, text in pairs[:10] if w.form != "cloze")
+    return "\n".join(f"{q}{text}\n{a}{w.answer}" for w, text, _ in pairs[:10] if w.form != "cloze")
 
 
 VIEWS: tuple[Callable[[Story, random.Random], str], ...] = (

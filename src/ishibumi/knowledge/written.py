@@ -16,6 +16,7 @@ from ishibumi.artifacts import fingerprint
 from ishibumi.corpus.dates import format_date
 from ishibumi.corpus.documents import Document
 from ishibumi.knowledge.checks import check_items, comparable
+from ishibumi.knowledge.evidence import with_evidence
 from ishibumi.knowledge.items import Item
 from ishibumi.knowledge.prompts import prompt_for
 from ishibumi.knowledge.reply_cache import Request, load_reply, save_reply
@@ -129,6 +130,7 @@ def read_replies(writer: Writer, documents: Sequence[Document], answered: Sequen
             for column in columns:
                 kept = _checked(column, document, request, seen, written.refused)
                 counts[0] += len(kept)
+                kept = [with_evidence(item, document) for item in kept]
                 written.items += _joined(kept) if request.prompt.form == "facts" else kept
     return written
 
