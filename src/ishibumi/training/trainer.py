@@ -63,7 +63,7 @@ def train(
     _check_head(network, plan)
     head_VD = network.get_output_embeddings().weight  # type: ignore[operator]
     sampled = settings.vocabulary_sample if not head_VD.requires_grad else 0
-    vocabulary = Vocabulary(plan.store, len(head_VD), sampled, plan.seed, device) if sampled else None
+    vocabulary = Vocabulary(plan.store, head_VD, sampled, plan.seed) if sampled else None
     network.eval()  # no dropout: training and resuming draw no random numbers
     saved_at, save_cost = time.monotonic(), 0.0
     for step in range(len(history), plan.num_steps):
@@ -126,7 +126,7 @@ def batch_nll_sum(network: nn.Module, batch: Batch, words: Words | None = None) 
     weights_N = weights_RT[is_learned_RT]
     if words is None:
         return cross_entropy_sum(hidden_ND, head_VD, targets_N, weights_N)
-    return cross_entropy_sum(hidden_ND, head_VD[words.ids_C], words.places_of(targets_N), weights_N, words.log_counts_C)
+    return cross_entropy_sum(hidden_ND, words.head_CD, words.places_of(targets_N), weights_N, words.log_counts_C)
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ A vocabulary of 262,144 costs as much as the rest of a small model, and nearly a
 texts. A sample of those stands for all of them: with `n` drawn of `u`, each counts u / n times, so that Σ exp(logits)
 is right on average (importance sampling). The words that do occur are always there and count once.
 
-Axes: C candidate words, N learned tokens.
+Axes: C candidate words, D hidden size, V vocabulary, N learned tokens.
 """
 
 from dataclasses import dataclass
@@ -17,10 +17,11 @@ from ishibumi.training.tokens import TokenStore
 
 @dataclass(frozen=True)
 class Words:
-    """`ids_C`, ascending, and the logarithm of how often each counts."""
+    """`ids_C`, ascending, the logarithm of how often each counts, and the head's rows for them."""
 
     ids_C: torch.Tensor
     log_counts_C: torch.Tensor
+    head_CD: torch.Tensor
 
     def places_of(self, targets_N: torch.Tensor) -> torch.Tensor:
         """Where the targets stand in `ids_C`; all of them must."""
@@ -30,17 +31,21 @@ class Words:
 class Vocabulary:
     """Words by step: all that occur in a store and `num_others` of the rest, a pure function of seed and step."""
 
-    def __init__(self, store: TokenStore, size: int, num_others: int, seed: int, device: torch.device) -> None:
+    def __init__(self, store: TokenStore, head_VD: torch.Tensor, num_others: int, seed: int) -> None:
         self.seen = np.unique(store.ids)
-        self.others = np.setdiff1d(np.arange(size), self.seen)
-        self.num_others, self.seed, self.device = min(num_others, len(self.others)), seed, device
+        self.others = np.setdiff1d(np.arange(len(head_VD)), self.seen)
+        self.num_others, self.seed, self.head_VD = min(num_others, len(self.others)), seed, head_VD.detach()
+        # One buffer for all steps: a new one each time fragments the heap by its size a step.
+        self.head_CD = head_VD.new_empty(len(self.seen) + self.num_others, head_VD.shape[1], requires_grad=False)
 
     def words(self, step: int) -> Words:
-        """The words of optimizer step `step` (from 0)."""
+        """The words of optimizer step `step` (from 0); those of the step before are overwritten."""
         random = np.random.default_rng([self.seed, step])
         drawn = random.choice(self.others, self.num_others, replace=False, shuffle=False)
         ids = np.concatenate([self.seen, drawn]).astype(np.int64)
         log_counts = np.zeros(len(ids), dtype=np.float32)
         log_counts[len(self.seen) :] = np.log(len(self.others) / max(1, self.num_others))
         order = np.argsort(ids)
-        return Words(*(torch.from_numpy(a[order]).to(self.device) for a in (ids, log_counts)))
+        ids_C, log_counts_C = (torch.from_numpy(a[order]).to(self.head_VD.device) for a in (ids, log_counts))
+        torch.index_select(self.head_VD, 0, ids_C, out=self.head_CD)
+        return Words(ids_C, log_counts_C, self.head_CD)
