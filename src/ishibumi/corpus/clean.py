@@ -3,6 +3,7 @@
 import re
 import string
 import unicodedata
+from collections.abc import Callable
 
 from ishibumi.corpus.dates import format_date
 from ishibumi.corpus.documents import Document
@@ -10,16 +11,38 @@ from ishibumi.errors import InputError, UsageError
 from ishibumi.settings import DocumentSettings
 
 # Full-width digits and letters become plain ones; 、。「」！？：（） stay as they are written.
-_WIDE = [*range(ord("０"), ord("９") + 1), *range(ord("Ａ"), ord("Ｚ") + 1), *range(ord("ａ"), ord("ｚ") + 1)]
-_WIDTH = {wide: wide - (ord("０") - ord("0")) for wide in _WIDE}  # full-width forms stand in the order of ASCII
+_WIDE_CODES = [*range(ord("０"), ord("９") + 1), *range(ord("Ａ"), ord("Ｚ") + 1), *range(ord("ａ"), ord("ｚ") + 1)]
+_WIDTH = {wide: wide - (ord("０") - ord("0")) for wide in _WIDE_CODES}  # full-width forms stand in the order of ASCII
+_WIDE = re.compile(r"[０-９Ａ-Ｚａ-ｚ]+")
 _NUMBER_MARKS = {"．": ".", "，": ","}
-_SPACES = re.compile(r"[ \t\v\f\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
+_WIDE_MARK = re.compile(r"(?<=\d)[．，](?=\d)")
+_BLANK = r"\t\v\f\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+_SPACES = re.compile(rf"[ {_BLANK}]{{2,}}|[{_BLANK}]")
+_EDGES = re.compile(r" ?\n ?")
 _LINE_ENDS = re.compile(r"\r\n|[\r\u0085\u2028\u2029]")
 # Zero-width space, word joiner, byte order mark, soft hyphen. The joiners U+200C and U+200D carry meaning: kept.
-_INVISIBLE = "\u200b\u2060\ufeff\u00ad"
+_INVISIBLE = re.compile("[\u200b\u2060\ufeff\u00ad]")
+_CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 # A letter with marks after it (か + ゛, e + ´), as macOS writes file names: made one character.
+_MARK = re.compile(r"[\u0300-\u036f\u3099\u309a]")
 _DECOMPOSED = re.compile(r"[^\s][\u0300-\u036f\u3099\u309a]+")
 _HALF_WIDTH_KANA = re.compile(r"[｡-ﾟ]+")
+# ｜南町《みなみまち》 as Aozora Bunko writes it. 《》 alone may be a title, so it counts only beside a ｜….
+_FURIGANA = re.compile(r"《[ぁ-ゖァ-ヺー・]+》|｜(?=[^\n｜《]{1,20}《)")
+
+Changed = Callable[[str, str], None]
+# What the report counts besides white space and line ends.
+RULES = {
+    "control_characters": re.compile("[\0-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]"),
+    "invisible_characters": _INVISIBLE,
+    "full_width": re.compile(r"[０-９Ａ-Ｚａ-ｚ]|(?<=\d)[．，](?=\d)"),
+    "half_width_kana": _HALF_WIDTH_KANA,
+    "decomposed": _DECOMPOSED,
+    "furigana": re.compile(r"｜[^\n｜《]{1,20}《[ぁ-ゖァ-ヺー・]+》"),
+}
+
+_JAPANESE = re.compile(r"[ぁ-ゖァ-ヺー々〇一-鿿㐀-䶿]+")
+_LETTERS = re.compile(r"[^\W\d_]+")
 
 _SENTENCE_ENDS = ("。", "．", ".", "、", ",", ":", "：", ";")
 MAX_TITLE_CHARACTERS = {"ja": 60, "en": 120}
@@ -27,14 +50,27 @@ MAX_TITLE_CHARACTERS = {"ja": 60, "en": 120}
 PREFIX_FIELDS = ("date", "title")
 
 
-def clean_text(text: str) -> str:
-    """`text` without control characters, with plain digits, letters and spaces, \\n line ends and no empty edges."""
-    text = printable(text).translate(_WIDTH)
+def clean_text(text: str, changed: Changed | None = None) -> str:
+    """`text` without control characters, with plain digits, letters and spaces, \\n line ends and no empty edges.
+
+    `changed` is told of each rule that changed something: its name, and the first place with what stood around it.
+    """
+    if changed is not None:
+        for name, pattern in RULES.items():
+            found = pattern.search(text)
+            if found:
+                changed(name, text[max(0, found.start() - 10) : found.end() + 10])
+    text = printable(text)
+    if RULES["full_width"].search(text):
+        text = _WIDE.sub(lambda found: found[0].translate(_WIDTH), text)
+        text = _WIDE_MARK.sub(lambda found: _NUMBER_MARKS[found[0]], text)
     text = _HALF_WIDTH_KANA.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text)
-    text = _DECOMPOSED.sub(lambda found: unicodedata.normalize("NFC", found[0]), text)
-    text = re.sub(r"(?<=\d)[．，](?=\d)", lambda found: _NUMBER_MARKS[found[0]], text)
-    lines = [line.strip(" ") for line in _SPACES.sub(" ", text).split("\n")]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
+    if _MARK.search(text):
+        text = _DECOMPOSED.sub(lambda found: unicodedata.normalize("NFC", found[0]), text)
+    if RULES["furigana"].search(text):
+        text = _FURIGANA.sub("", text)
+    text = _EDGES.sub("\n", _SPACES.sub(" ", text))
+    return re.sub(r"\n{3,}", "\n\n", text).strip(" \n")
 
 
 def printable(text: str) -> str:
@@ -43,8 +79,7 @@ def printable(text: str) -> str:
     Indentation stays: a reply in a conversation may hold code.
     """
     text = _LINE_ENDS.sub("\n", text)
-    kept = (c for c in text if c in "\n\t" or not (c in _INVISIBLE or unicodedata.category(c) in ("Cc", "Cs")))
-    return "".join(kept)
+    return _CONTROL.sub("", _INVISIBLE.sub("", text))
 
 
 def split_title(text: str) -> tuple[str | None, str]:
@@ -68,9 +103,8 @@ def split_title(text: str) -> tuple[str | None, str]:
 
 def language_of(text: str) -> str:
     """ "ja" if at least a fifth of the letters of `text` are kana or kanji, else "en"."""
-    num_japanese = len(re.findall(r"[ぁ-ゖァ-ヺー々〇一-鿿㐀-䶿]", text))
-    num_letters = sum(c.isalpha() for c in text)
-    return "ja" if num_japanese and num_japanese >= 0.2 * num_letters else "en"
+    num_japanese = sum(map(len, _JAPANESE.findall(text)))
+    return "ja" if num_japanese and num_japanese >= 0.2 * sum(map(len, _LETTERS.findall(text))) else "en"
 
 
 def prefix_fields(settings: DocumentSettings, language: str) -> set[str]:
