@@ -23,7 +23,7 @@ _DAY_FIRST = re.compile(r"(\d{1,2})(?:st|nd|rd|th)? ([A-Za-z]{3,9})\.?,? (\d{4})
 # What may follow a date: a weekday, a time, a zone. It is not read: the date is the one that is written.
 _PUBLISHED = re.compile(
     r"^\W*(?:(?:published|posted|date|released)(?: on)?|(?:公開|掲載|投稿|配信|発行|発表|作成)(?:日時?)?|日付|日時)"
-    r"\s*[:：]\s*([^\n|]{6,60}?)\s*(?:\||$)",
+    r"[\s】\])）]*[:：]\s*([^\n|]{6,60}?)\s*(?:\||$)",
     re.IGNORECASE | re.MULTILINE,
 )
 _HEAD_CHARACTERS = 1000  # such a line stands at the top

@@ -40,8 +40,8 @@ LINES = {
     "br",
 }
 UNCLOSED = {
-    "p", "li", "td", "th", "tr", "dt", "dd", "thead", "tbody", "option", "br", "img", "hr", "meta", "link", "input", "col",
-    "html", "body", "head", "area", "base", "embed", "source", "track", "wbr", "param",
+    "p", "li", "td", "th", "tr", "dt", "dd", "thead", "tbody", "option", "br", "img", "hr", "meta", "link", "input",
+    "col", "html", "body", "head", "area", "base", "embed", "source", "track", "wbr", "param",
 }  # fmt: skip
 MAX_DEPTH = 5000
 ROOTS = ("#main-content", "article", "main", "[role=main]", "body")  # the first is Confluence's

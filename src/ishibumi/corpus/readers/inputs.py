@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from ishibumi.corpus.readers.source import NotRead, Source, bomb, guarded, metered, unreadable
 from ishibumi.errors import InputError
@@ -28,16 +28,16 @@ MAX_MEMBERS = 1_000_000
 Found = Source | NotRead | InputError
 
 
-def _zst(stream: BinaryIO) -> BinaryIO:
+def _zst(stream: BinaryIO) -> Any:
     import pyarrow as pa
 
-    return cast(BinaryIO, pa.CompressedInputStream(stream, "zstd"))
+    return pa.CompressedInputStream(stream, "zstd")
 
 
-UNPACK: dict[str, Callable[[BinaryIO], BinaryIO]] = {
-    ".gz": lambda stream: cast(BinaryIO, gzip.GzipFile(fileobj=stream)),
-    ".bz2": lambda stream: cast(BinaryIO, bz2.BZ2File(stream)),
-    ".xz": lambda stream: cast(BinaryIO, lzma.LZMAFile(stream)),
+UNPACK: dict[str, Callable[[BinaryIO], Any]] = {
+    ".gz": lambda stream: gzip.GzipFile(fileobj=stream),
+    ".bz2": bz2.BZ2File,
+    ".xz": lzma.LZMAFile,
     ".zst": _zst,
 }
 
