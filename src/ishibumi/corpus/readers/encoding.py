@@ -13,6 +13,8 @@ from ishibumi.errors import InputError
 TRIED = "UTF-8, UTF-16 (with its mark), CP932 (Shift_JIS), EUC-JP"
 SAMPLE_BYTES = 16 * 2**20  # the encoding is told from so much; what follows is read strictly in that encoding
 
+_CHUNK_CHARACTERS = 2**20
+
 FULL_WIDTH_KANA = re.compile(r"[ぁ-ゖァ-ヺ]")
 HALF_WIDTH_KANA = re.compile(r"[｡-ﾟ]")
 
@@ -61,16 +63,23 @@ def encoding_of(data: bytes, *, origin: str, whole: bool = True) -> str:
 
 
 def lines_of(text: TextIO, name: str) -> Iterator[tuple[int, str | InputError]]:
-    """Each line with its number from 1; in place of one that is longer than a document can be, the error."""
-    number = 0
-    while line := text.readline(MAX_DOCUMENT_BYTES):
-        number += 1
-        if len(line) < MAX_DOCUMENT_BYTES or line.endswith("\n"):
-            yield number, line
+    """Each line that is not empty, without its \\n, after its number from 1; the error for one that is too long."""
+    number, held, is_too_long = 1, "", False
+    while chunk := text.read(_CHUNK_CHARACTERS):
+        *lines, held = (held + chunk).split("\n")
+        if not is_too_long and not any(lines):  # a million empty lines
+            number += len(lines)
             continue
-        while (rest := text.readline(MAX_DOCUMENT_BYTES)) and not rest.endswith("\n"):
-            pass
-        yield number, too_large(f"{name}:{number}")
+        for line in lines:
+            if is_too_long:
+                yield number, too_large(f"{name}:{number}")
+            elif line:
+                yield number, line
+            number, is_too_long = number + 1, False
+        if len(held) > MAX_DOCUMENT_BYTES:
+            held, is_too_long = "", True
+    if held or is_too_long:
+        yield number, too_large(f"{name}:{number}") if is_too_long else held
 
 
 def _decoded(data: bytes, encoding: str, whole: bool) -> str | None:

@@ -67,7 +67,7 @@ def _line_values(text: TextIO, name: str) -> Iterator[tuple[str, Any]]:
         origin = f"{name}:{number}"
         if isinstance(line, InputError):
             yield origin, line
-        elif line := line.strip("\n \t"):
+        elif not line.isspace():
             try:
                 yield origin, json.loads(line)
             except (ValueError, RecursionError) as error:
@@ -123,13 +123,16 @@ class _Window:
             try:
                 value, end = _DECODER.raw_decode(self._held, self._at)
                 if end < len(self._held) or not self._fill():  # a number may go on
-                    self._forward(end)
-                    return value
+                    break
             except (ValueError, RecursionError) as error:
                 if len(self._held) - self._at > MAX_DOCUMENT_BYTES:
                     raise too_large(f"{self._name}:{self.line}") from None
                 if isinstance(error, RecursionError) or not self._fill():
                     raise self._error(error) from None
+        if end - self._at > MAX_DOCUMENT_BYTES:
+            raise too_large(f"{self._name}:{self.line}")
+        self._forward(end)
+        return value
 
     def refused(self, reason: str) -> InputError:
         """The error for what stands here."""

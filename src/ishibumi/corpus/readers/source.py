@@ -16,7 +16,7 @@ from ishibumi.settings import ColumnSettings
 MAX_DOCUMENT_BYTES = 16 * 2**20  # a longer line, value or text file is no document that anybody wrote
 MAX_FILE_BYTES = 512 * 2**20  # PDF, DOCX, XLSX and Parquet in an archive: they hold pictures, or many documents
 MAX_RATIO = 200  # text shrinks to a tenth, repetitive logs to a fiftieth; a zip bomb to a thousandth
-FREE_BYTES = 64 * 2**20  # so much may come out whatever the ratio
+FREE_BYTES = 16 * 2**20  # so much may come out whatever the ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Metered(io.RawIOBase):
 
     def __init__(self, inner: BinaryIO, name: str, *, packed: BinaryIO | None, packed_bytes: int | None, head: bytes):
         super().__init__()
-        self._inner, self._packed, self._name, self._head = inner, packed, name, head
+        self._inner, self._packed, self._name, self._head = inner, packed, name, io.BytesIO(head)
         self._left = None if packed_bytes is None else FREE_BYTES + MAX_RATIO * packed_bytes
 
     def readable(self) -> bool:
@@ -99,8 +99,7 @@ class Metered(io.RawIOBase):
 
     def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
         """Fill `buffer`; 0 at the end. Raises InputError past the limit."""
-        data = self._head[: len(buffer)] or self._inner.read(len(buffer))
-        self._head = self._head[len(data) :]
+        data = self._head.read(len(buffer)) or self._inner.read(len(buffer))
         if self._left is not None:
             self._left -= len(data)
             if self._left < 0:

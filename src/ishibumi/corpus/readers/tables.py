@@ -2,11 +2,11 @@
 
 import csv
 from collections.abc import Iterator
+from functools import partial
 
 from ishibumi.corpus.readers.columns import row_of
-from ishibumi.corpus.readers.encoding import lines_of, open_text
+from ishibumi.corpus.readers.encoding import open_text
 from ishibumi.corpus.readers.source import MAX_DOCUMENT_BYTES, Item, Source, reason_of, unreadable
-from ishibumi.errors import InputError
 from ishibumi.settings import ColumnSettings
 
 SUFFIXES = (".csv", ".tsv")
@@ -19,9 +19,10 @@ def read_table(source: Source, columns: ColumnSettings) -> Iterator[Item]:
     """
     csv.field_size_limit(MAX_DOCUMENT_BYTES)
     with open_text(source, newline="") as text:
-        lines = _plain(lines_of(text, source.name))
+        lines = iter(partial(text.readline, MAX_DOCUMENT_BYTES), "")  # a longer line ends in a field that is too long
         header_line = next(lines, "")
         separator = "\t" if source.suffix == ".tsv" else max(",;\t", key=header_line.count)
+        start = 1
         try:
             header = next(csv.reader([header_line], delimiter=separator, strict=True), [])
             reader = csv.reader(lines, delimiter=separator, strict=True)
@@ -34,10 +35,3 @@ def read_table(source: Source, columns: ColumnSettings) -> Iterator[Item]:
                     yield row_of(dict(zip(header, values, strict=False)), source, origin, columns)
         except csv.Error as error:
             raise unreadable(f"{source.name}:{start}", f"not CSV: {reason_of(error)}") from None
-
-
-def _plain(lines: Iterator[tuple[int, str | InputError]]) -> Iterator[str]:
-    for _, line in lines:
-        if isinstance(line, InputError):
-            raise line
-        yield line
