@@ -54,7 +54,10 @@ def _heading(parents: list[str]) -> str:
     """«[cpt]: continued pretraining, which engraves» from the section's docstring."""
     if not parents:
         return "The run"
-    return (Settings.model_fields[parents[0]].annotation.__doc__ or "").rstrip(".")  # type: ignore[union-attr]
+    section: Any = Settings
+    for name in parents:
+        section = section.model_fields[name].annotation
+    return (section.__doc__ or "").rstrip(".")
 
 
 def _code(value: Any) -> str:

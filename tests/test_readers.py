@@ -238,8 +238,8 @@ def test_pdf_gives_joined_paragraphs_without_page_edges(tmp_path: Path) -> None:
     assert isinstance(row, Row)
     assert row.text == "\n".join(
         f"新しい市立図書館が{n}月1日、南町に開館した。蔵書は{n}万冊で、﨑や髙の字の本もある。建物は木でできている、"
-        f"第{n}。\n　{n}つ目の段落。\nThe museum {n} has ninety thousand visitors in September alone, which is more than "
-        f"it had in all the year {n} before.\n- {n} -"
+        f"第{n}。\n　{n}つ目の段落。\nThe museum {n} has ninety thousand visitors in September alone, which is more "
+        f"than it had in all the year {n} before.\n- {n} -"
         for n in "一二三"
     )
     assert row.title == "市報"

@@ -46,7 +46,6 @@ class DocumentSettings(Section):
     paths: list[str] = Field(
         default=[], description="files, folders, globs and archives with documents, relative to the settings file"
     )
-    columns: ColumnSettings = ColumnSettings()
     on_bad: Literal["stop", "skip"] = Field(
         default="stop", description="what cannot be read stops the run, or is counted and left out"
     )
@@ -66,6 +65,7 @@ class DocumentSettings(Section):
     max_characters: int = Field(
         default=8000, ge=100, description="longer documents are split between sentences, best before a heading"
     )
+    columns: ColumnSettings = ColumnSettings()
 
 
 class KnowledgeSettings(Section):

@@ -11,12 +11,23 @@ from typing import BinaryIO, cast
 from xml.etree.ElementTree import Element
 
 from ishibumi.corpus.readers.columns import short
-from ishibumi.corpus.readers.source import MAX_FILE_BYTES, Item, NotRead, Row, Source, bomb, metered, unreadable
+from ishibumi.corpus.readers.source import (
+    MAX_FILE_BYTES,
+    Item,
+    NotRead,
+    Row,
+    Source,
+    bomb,
+    metered,
+    too_large,
+    unreadable,
+)
 from ishibumi.corpus.readers.xml import elements
 from ishibumi.settings import ColumnSettings
 
 SUFFIXES = (".docx",)
 MAX_UNPACKED_BYTES = 256 * 2**20  # the XML in one office file
+MAX_BODY_BYTES = 32 * 2**20  # that of the text of a Word file: some 5,000 pages
 
 _MARKS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
 _DROPPED = {"pPr", "moveFrom", "Fallback"}  # tab stops, text that was moved away, a picture of what stands beside
@@ -42,6 +53,8 @@ def read_docx(source: Source, columns: ColumnSettings) -> Iterator[Item]:
     title: str | None = None
     with office_archive(source) as archive:
         part = archive.getinfo("word/document.xml")
+        if part.file_size > MAX_BODY_BYTES:
+            raise too_large(source.name, limit=MAX_BODY_BYTES)
         stream = metered(cast(BinaryIO, archive.open(part)), source.name, packed_bytes=part.compress_size)
         with stream:
             for local, element in elements(stream, source.name, wanted=frozenset({"p", "tc", "tr"})):

@@ -64,22 +64,26 @@ def encoding_of(data: bytes, *, origin: str, whole: bool = True) -> str:
 
 def lines_of(text: TextIO, name: str) -> Iterator[tuple[int, str | InputError]]:
     """Each line that is not empty, without its \\n, after its number from 1; the error for one that is too long."""
-    number, held, is_too_long = 1, "", False
+    number, pieces, num_held = 1, list[str](), 0
     while chunk := text.read(_CHUNK_CHARACTERS):
-        *lines, held = (held + chunk).split("\n")
-        if not is_too_long and not any(lines):  # a million empty lines
-            number += len(lines)
+        first, *rest = chunk.split("\n")
+        num_held += len(first)
+        pieces = [*pieces, first] if num_held <= MAX_DOCUMENT_BYTES else []
+        if not rest:
             continue
-        for line in lines:
-            if is_too_long:
-                yield number, too_large(f"{name}:{number}")
-            elif line:
-                yield number, line
-            number, is_too_long = number + 1, False
-        if len(held) > MAX_DOCUMENT_BYTES:
-            held, is_too_long = "", True
-    if held or is_too_long:
-        yield number, too_large(f"{name}:{number}") if is_too_long else held
+        yield from _line(pieces, num_held, name, number)
+        *lines, last = rest
+        if any(lines):  # a million empty lines pass quickly
+            yield from ((number + at, line) for at, line in enumerate(lines, start=1) if line)
+        number, pieces, num_held = number + len(rest), [last], len(last)
+    yield from _line(pieces, num_held, name, number)
+
+
+def _line(pieces: list[str], num_characters: int, name: str, number: int) -> Iterator[tuple[int, str | InputError]]:
+    if num_characters > MAX_DOCUMENT_BYTES:
+        yield number, too_large(f"{name}:{number}")
+    elif num_characters:
+        yield number, "".join(pieces)
 
 
 def _decoded(data: bytes, encoding: str, whole: bool) -> str | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ishibumi.corpus.readers import docx, html, jsonl, mail, mediawiki, parquet, pdf, tables, text, xlsx
 from ishibumi.corpus.readers.inputs import find_sources
-from ishibumi.corpus.readers.source import Item, Reader, Row, Source, guarded
+from ishibumi.corpus.readers.source import Item, Reader, Row, Source, guarded, unreadable
 from ishibumi.errors import InputError
 from ishibumi.settings import ColumnSettings
 
@@ -22,6 +22,7 @@ READERS: dict[str, Reader] = {
     **dict.fromkeys(mail.SUFFIXES, mail.read_mail),
 }
 SUFFIXES = tuple(READERS)
+MAX_BAD_IN_SUCCESSION = 10_000  # after so many bad rows the rest of a file is not worth the time
 ALL_COLUMNS = ColumnSettings()
 
 
@@ -32,9 +33,19 @@ def read_items(paths: Sequence[Path], columns: ColumnSettings = ALL_COLUMNS) -> 
     """
     for source in find_sources(paths, readable=SUFFIXES):
         if isinstance(source, Source):
-            yield from guarded(READERS[source.suffix](source, columns), source.name)
+            yield from _while_hopeful(guarded(READERS[source.suffix](source, columns), source.name), source.name)
         else:
             yield source
+
+
+def _while_hopeful(items: Iterator[Item], name: str) -> Iterator[Item]:
+    num_bad = 0
+    for item in items:
+        yield item
+        num_bad = num_bad + 1 if isinstance(item, InputError) else 0
+        if num_bad == MAX_BAD_IN_SUCCESSION:
+            yield unreadable(name, f"{num_bad} bad rows in succession; the rest of the file was left out")
+            return
 
 
 def read_rows(path: Path, columns: ColumnSettings = ALL_COLUMNS) -> Iterator[Row]:

@@ -44,6 +44,7 @@ UNCLOSED = {
     "col", "html", "body", "head", "area", "base", "embed", "source", "track", "wbr", "param",
 }  # fmt: skip
 MAX_DEPTH = 5000
+MAX_PAGE_BYTES = 8 * 2**20
 ROOTS = ("#main-content", "article", "main", "[role=main]", "body")  # the first is Confluence's
 DATE_METAS = ("article:published_time", "date", "pubdate", "publishdate", "dc.date", "dcterms.created", "datepublished")
 _WIDE = r"[\u2e80-\u9fff\uf900-\ufaff\uff01-\uff60]"
@@ -68,7 +69,7 @@ class Page:
 
 def read_html(source: Source, columns: ColumnSettings) -> Iterator[Item]:
     """The page as one row."""
-    data = source.read_bytes()
+    data = source.read_bytes(limit=MAX_PAGE_BYTES)
     try:
         encoding = encoding_of(data, origin=source.name)
     except InputError:
