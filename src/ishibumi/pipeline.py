@@ -238,7 +238,7 @@ def check(run: Run) -> list[str]:
     chats = _conversations(run)
     base = find_base(settings.model.base, run.base_dir)
     left_out = ", ".join(f"{reason} {left['count']}" for reason, left in corpus.report.items()) or "none"
-    told = [
+    reading = [
         f"{name} {what}: {told['count']} (such as {told['examples'][0]})"
         for name, rules in (("columns", corpus.columns), ("changed", corpus.changes))
         for what, told in rules.items()
@@ -246,7 +246,7 @@ def check(run: Run) -> list[str]:
     lines = [f"{row.key} = {row.value or '(not set)'}  ({row.origin})" for row in describe(run)]
     return [
         *lines,
-        *told,
+        *reading,
         f"documents: {len(corpus.documents)}; left out: {left_out}",
         f"conversations: {len(chats)}",
         f"exam questions: {len(kept)}; about other documents: {num_other}",

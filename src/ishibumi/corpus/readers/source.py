@@ -155,13 +155,13 @@ def reason_of(error: Exception) -> str:
     return words[:200] or type(error).__name__
 
 
-def optional(module: str, extra: str) -> Any:
-    """A module of an optional extra. Raises InputError with the line that installs it."""
+def optional(module: str, extra: str, name: str) -> Any:
+    """A module of an optional extra that reading `name` needs. Raises UsageError with the line that installs it."""
     try:
         return importlib.import_module(module)
     except ImportError:
         raise UsageError(
-            f"This needs the package {module}, which is not installed.",
+            f"{name}: reading it needs the package {module}, which is not installed.",
             hint=f"pip install 'ishibumi[{extra}]'",
         ) from None
 

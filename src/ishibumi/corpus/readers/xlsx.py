@@ -15,7 +15,7 @@ MAX_COLUMNS = 256
 
 def read_workbook(source: Source, columns: ColumnSettings) -> Iterator[Item]:
     """The rows of every sheet; formulas count as the value that was last computed."""
-    openpyxl = optional("openpyxl", "docs")
+    openpyxl = optional("openpyxl", "docs", source.name)
     with office_archive(source) as archive:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of drawings and rules for input, which are not read
@@ -32,9 +32,4 @@ def read_workbook(source: Source, columns: ColumnSettings) -> Iterator[Item]:
                     continue
                 origin = f"{source.name}:{sheet.title}:{number}"
                 named = {name: value for name, value in zip(header, values, strict=False) if name}
-                yield row_of({name: _plain(value) for name, value in named.items()}, source, origin, columns)
-
-
-def _plain(value: Any) -> Any:
-    """A number in a column of texts is a text."""
-    return value
+                yield row_of(named, source, origin, columns)
