@@ -18,6 +18,7 @@ from ishibumi.corpus.chat_data import Conversation, read_conversations
 from ishibumi.corpus.clean import language_of
 from ishibumi.corpus.documents import Document
 from ishibumi.corpus.read import load_documents, read_documents, write_corpus
+from ishibumi.corpus.readers.inputs import local_files
 from ishibumi.corpus.texts import read_texts
 from ishibumi.errors import UsageError
 from ishibumi.exam.drawn import drawn_questions
@@ -105,7 +106,8 @@ def build_corpus(run: Run, *, watch: Watch = SILENT) -> Artifact:
         write_corpus(corpus, directory)
         return {"documents": len(corpus.documents), "left_out": {k: v["count"] for k, v in corpus.report.items()}}
 
-    return _stage(run, "corpus", watch, [settings.model_dump(), *_existing(paths)], work)
+    files = local_files(paths)
+    return _stage(run, "corpus", watch, [settings.model_dump(), [path.name for path in files], *files], work)
 
 
 def make_knowledge(run: Run, *, watch: Watch = SILENT) -> Artifact:
@@ -284,9 +286,15 @@ def check(run: Run) -> list[str]:
     if "model" in settings.knowledge.generator:
         find_base(settings.knowledge.model.base or settings.model.base, run.base_dir)
     left_out = ", ".join(f"{reason} {left['count']}" for reason, left in corpus.report.items()) or "none"
+    reading = [
+        f"{name} {what}: {told['count']} (such as {told['examples'][0]})"
+        for name, rules in (("columns", corpus.columns), ("changed", corpus.changes))
+        for what, told in rules.items()
+    ]
     lines = [f"{row.key} = {row.value or '(not set)'}  ({row.origin})" for row in describe(run)]
     return [
         *lines,
+        *reading,
         f"documents: {len(corpus.documents)}; left out: {left_out}",
         f"conversations: {len(chats)}",
         f"exam questions: {len(kept)}; about other documents: {num_other}"

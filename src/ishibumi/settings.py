@@ -30,10 +30,25 @@ class ModelSettings(Section):
     )
 
 
+class ColumnSettings(Section):
+    """[documents.columns]: the names of columns; left out, they are recognised, and "" reads none."""
+
+    text: str | None = Field(default=None, description="column of the text, such as text, body, 本文")
+    title: str | None = Field(default=None, description="column of the title, such as title, headline, 見出し")
+    date: str | None = Field(default=None, description="column of the date, such as date, published, 日付")
+    url: str | None = Field(default=None, description="column of the address, such as url, link")
+    id: str | None = Field(default=None, description="column of an id that no two documents share")
+
+
 class DocumentSettings(Section):
     """[documents]: what is engraved."""
 
-    paths: list[str] = Field(default=[], description="files with documents, relative to the settings file")
+    paths: list[str] = Field(
+        default=[], description="files, folders, globs and archives with documents, relative to the settings file"
+    )
+    on_bad: Literal["stop", "skip"] = Field(
+        default="stop", description="what cannot be read stops the run, or is counted and left out"
+    )
     since: dt.date | None = Field(default=None, description="leave out documents dated before this day")
     until: dt.date | None = Field(default=None, description="leave out documents dated after this day")
     remove_title: bool = Field(default=True, description="take a title line off the text (it is kept as the title)")
@@ -47,6 +62,10 @@ class DocumentSettings(Section):
         default=1.0, ge=0, le=1, description="share of document texts that begin with the prefix"
     )
     min_characters: int = Field(default=20, ge=1, description="shorter documents are reported and left out")
+    max_characters: int = Field(
+        default=8000, ge=100, description="longer documents are split between sentences, best before a heading"
+    )
+    columns: ColumnSettings = ColumnSettings()
 
 
 Generator = Literal["rules", "model", "endpoint", "none"]

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from ishibumi.corpus.clean import printable
-from ishibumi.corpus.readers.jsonl import read_objects, short
+from ishibumi.corpus.readers.columns import short
+from ishibumi.corpus.readers.jsonl import read_objects
 from ishibumi.errors import InputError
 
 # column → the names of the speaker and of the text in each of its entries

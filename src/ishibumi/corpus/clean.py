@@ -3,6 +3,7 @@
 import re
 import string
 import unicodedata
+from collections.abc import Callable
 
 from ishibumi.corpus.dates import format_date
 from ishibumi.corpus.documents import Document
@@ -10,16 +11,58 @@ from ishibumi.errors import InputError, UsageError
 from ishibumi.settings import DocumentSettings
 
 # Full-width digits and letters become plain ones; 、。「」！？：（） stay as they are written.
-_WIDE = [*range(ord("０"), ord("９") + 1), *range(ord("Ａ"), ord("Ｚ") + 1), *range(ord("ａ"), ord("ｚ") + 1)]
-_WIDTH = {wide: wide - (ord("０") - ord("0")) for wide in _WIDE}  # full-width forms stand in the order of ASCII
+_WIDE = "".join(chr(c + 0xFEE0) for c in (*range(0x30, 0x3A), *range(0x41, 0x5B), *range(0x61, 0x7B)))
+_PLAIN = {c: chr(ord(c) - 0xFEE0) for c in _WIDE}  # full-width forms stand in the order of ASCII
+_NUMBER_MARK = re.compile(r"(?<=\d)[．，](?=\d)")
 _NUMBER_MARKS = {"．": ".", "，": ","}
-_SPACES = re.compile(r"[ \t\v\f\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
+_BLANK = "\t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+_BLANKS = re.compile(f"[{_BLANK}]+")
+_EDGES = re.compile(r" ?\n ?")
 _LINE_ENDS = re.compile(r"\r\n|[\r\u0085\u2028\u2029]")
 # Zero-width space, word joiner, byte order mark, soft hyphen. The joiners U+200C and U+200D carry meaning: kept.
 _INVISIBLE = "\u200b\u2060\ufeff\u00ad"
+_CONTROL = "".join(
+    map(chr, (*range(9), *range(0x0B, 0x0D), *range(0x0E, 0x20), *range(0x7F, 0x85), *range(0x86, 0xA0)))
+)
+_HALVES = "".join(map(chr, range(0xD800, 0xE000)))
+_UNPRINTABLE = re.compile(f"[{re.escape(_CONTROL)}{_INVISIBLE}\ud800-\udfff]")
 # A letter with marks after it (か + ゛, e + ´), as macOS writes file names: made one character.
-_DECOMPOSED = re.compile(r"[^\s][\u0300-\u036f\u3099\u309a]+")
-_HALF_WIDTH_KANA = re.compile(r"[｡-ﾟ]+")
+_MARKS = "\u3099\u309a" + "".join(map(chr, range(0x300, 0x370)))
+_DECOMPOSED = re.compile(rf"\S[{_MARKS}]+")
+_HALF_WIDTH = "".join(map(chr, range(0xFF61, 0xFFA0)))
+_HALF_WIDTH_KANA = re.compile(f"[{_HALF_WIDTH}]+")
+# ｜南町《みなみまち》 as Aozora Bunko writes it. 《》 alone may be a title, so it counts only beside a ｜….
+_RUBY = re.compile(r"｜[^\n｜《]{1,20}《[ぁ-ゖァ-ヺー・]+》")
+_FURIGANA = re.compile(r"《[ぁ-ゖァ-ヺー・]+》|｜(?=[^\n｜《]{1,20}《)")
+
+Changed = Callable[[str, str], None]
+# Character → the rule that looks at it. Most texts hold few of them, so most rules need not look at most texts.
+_RULE_OF = {
+    character: rule
+    for rule, characters in {
+        "line_ends": "\r\u0085\u2028\u2029",
+        "control_characters": _CONTROL + _HALVES,
+        "invisible_characters": _INVISIBLE,
+        "full_width": _WIDE + "．，",
+        "half_width_kana": _HALF_WIDTH,
+        "decomposed": _MARKS,
+        "furigana": "｜",
+        "spaces": _BLANK,
+    }.items()
+    for character in characters
+}
+_WATCHED = re.compile(f"[{re.escape(''.join(_RULE_OF))}]")
+# What the report counts: not white space and line ends. The pattern finds what the rule changes.
+REPORTED = {
+    "control_characters": re.compile(f"[{re.escape(_CONTROL)}\ud800-\udfff]"),
+    "invisible_characters": re.compile(f"[{_INVISIBLE}]"),
+    "full_width": re.compile(rf"[{_WIDE}]|{_NUMBER_MARK.pattern}"),
+    "half_width_kana": _HALF_WIDTH_KANA,
+    "decomposed": _DECOMPOSED,
+    "furigana": _RUBY,
+}
+
+_JAPANESE = re.compile(r"[ぁ-ゖァ-ヺー々〇一-鿿㐀-䶿]+")
 
 _SENTENCE_ENDS = ("。", "．", ".", "、", ",", ":", "：", ";")
 MAX_TITLE_CHARACTERS = {"ja": 60, "en": 120}
@@ -27,14 +70,37 @@ MAX_TITLE_CHARACTERS = {"ja": 60, "en": 120}
 PREFIX_FIELDS = ("date", "title")
 
 
-def clean_text(text: str) -> str:
-    """`text` without control characters, with plain digits, letters and spaces, \\n line ends and no empty edges."""
-    text = printable(text).translate(_WIDTH)
-    text = _HALF_WIDTH_KANA.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text)
-    text = _DECOMPOSED.sub(lambda found: unicodedata.normalize("NFC", found[0]), text)
-    text = re.sub(r"(?<=\d)[．，](?=\d)", lambda found: _NUMBER_MARKS[found[0]], text)
-    lines = [line.strip(" ") for line in _SPACES.sub(" ", text).split("\n")]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
+def clean_text(text: str, changed: Changed | None = None) -> str:
+    """`text` without control characters, with plain digits, letters and spaces, \\n line ends and no empty edges.
+
+    `changed` is told of each rule that changed something: its name, and the first place with what stood around it.
+    """
+    characters = set(_WATCHED.findall(text))
+    rules = {_RULE_OF[character] for character in characters}
+    for rule in sorted(rules & REPORTED.keys()) if changed else ():
+        found = REPORTED[rule].search(text)
+        if found and changed:
+            changed(rule, text[max(0, found.start() - 10) : found.end() + 10])
+    if rules & {"line_ends", "control_characters", "invisible_characters"}:
+        text = printable(text)
+    if "full_width" in rules:
+        for character in characters & _PLAIN.keys():
+            text = text.replace(character, _PLAIN[character])
+        if characters & _NUMBER_MARKS.keys():
+            text = _NUMBER_MARK.sub(lambda found: _NUMBER_MARKS[found[0]], text)
+    if "half_width_kana" in rules:
+        text = _HALF_WIDTH_KANA.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text)
+    if "decomposed" in rules:
+        text = _DECOMPOSED.sub(lambda found: unicodedata.normalize("NFC", found[0]), text)
+    if "furigana" in rules and _RUBY.search(text):
+        text = _FURIGANA.sub("", text)
+    if "spaces" in rules:
+        text = _BLANKS.sub(" ", text)
+    if "  " in text:
+        text = re.sub(" {2,}", " ", text)
+    if " \n" in text or "\n " in text:
+        text = _EDGES.sub("\n", text)
+    return (re.sub(r"\n{3,}", "\n\n", text) if "\n\n\n" in text else text).strip(" \n")
 
 
 def printable(text: str) -> str:
@@ -42,9 +108,7 @@ def printable(text: str) -> str:
 
     Indentation stays: a reply in a conversation may hold code.
     """
-    text = _LINE_ENDS.sub("\n", text)
-    kept = (c for c in text if c in "\n\t" or not (c in _INVISIBLE or unicodedata.category(c) in ("Cc", "Cs")))
-    return "".join(kept)
+    return _UNPRINTABLE.sub("", _LINE_ENDS.sub("\n", text))
 
 
 def split_title(text: str) -> tuple[str | None, str]:
@@ -68,9 +132,12 @@ def split_title(text: str) -> tuple[str | None, str]:
 
 def language_of(text: str) -> str:
     """ "ja" if at least a fifth of the letters of `text` are kana or kanji, else "en"."""
-    num_japanese = len(re.findall(r"[ぁ-ゖァ-ヺー々〇一-鿿㐀-䶿]", text))
-    num_letters = sum(c.isalpha() for c in text)
-    return "ja" if num_japanese and num_japanese >= 0.2 * num_letters else "en"
+    if text.isascii():
+        return "en"
+    num_japanese = sum(map(len, _JAPANESE.findall(text)))
+    if num_japanese >= 0.2 * len(text):  # the letters are at most all characters
+        return "ja"
+    return "ja" if num_japanese and num_japanese >= 0.2 * sum(map(str.isalpha, text)) else "en"
 
 
 def prefix_fields(settings: DocumentSettings, language: str) -> set[str]:

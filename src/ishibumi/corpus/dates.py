@@ -21,6 +21,15 @@ _COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})")
 _MONTH_FIRST = re.compile(r"([A-Za-z]{3,9})\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})")
 _DAY_FIRST = re.compile(r"(\d{1,2})(?:st|nd|rd|th)? ([A-Za-z]{3,9})\.?,? (\d{4})")
 # What may follow a date: a weekday, a time, a zone. It is not read: the date is the one that is written.
+_PUBLISHED = re.compile(
+    r"^\W*(?:(?:published|posted|date|released)(?: on)?|(?:公開|掲載|投稿|配信|発行|発表|作成)(?:日時?)?|日付|日時)"
+    r"[\s】\])）]*[:：]\s*([^\n|]{6,60}?)\s*(?:\||$)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_HEAD_CHARACTERS = 1000  # such a line stands at the top
+_IN_NAME = re.compile(
+    r"(?<!\d)((?:19|20)\d\d)([-_.年]?)(\d{1,2})(?:\2|月)(\d{1,2})(?!\d)|(?:令和|平成|昭和)(?:元|\d{1,2})年\d{1,2}月\d{1,2}日"
+)
 _REST = re.compile(r"\s*([((][月火水木金土日祝・]+[))]|[月火水木金土日]曜日?)?[T\s]*(\d{1,2}[:時].*)?")
 
 
@@ -40,6 +49,31 @@ def parse_date(value: str | int | float) -> dt.date | None:
         if found and _REST.fullmatch(text, found.end()):
             return read(found)
     return _from_english(text)
+
+
+def date_line(text: str) -> str | None:
+    """What a line «Published: …» or 公開日：… at the top of `text` gives as the date, None without such a line."""
+    for found in _PUBLISHED.finditer(text[:_HEAD_CHARACTERS]):
+        try:
+            if parse_date(found[1]):
+                return found[1]
+        except ValueError:
+            return found[1]  # a wrong date, which is to be told
+    return None
+
+
+def date_in_name(name: str) -> dt.date | None:
+    """The date in a file name: news-2024-09-01.txt, 20240901.html, 議事録_令和6年9月1日.docx."""
+    for found in _IN_NAME.finditer(unicodedata.normalize("NFKC", name)):
+        year, mark, month, day = found.groups()
+        try:
+            if year is None:
+                return parse_date(found[0])
+            if mark or len(month) == len(day) == 2:
+                return dt.date(int(year), int(month), int(day))
+        except ValueError:
+            continue  # digits that are no date
+    return None
 
 
 def format_date(date: dt.date, language: str) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 class Document:
     """One text to engrave.
 
-    `text` is the body without its title; `origin` is «file:line» for messages; `language` is "ja" or "en".
+    `text` is the body without its title; `origin` is «file:line» for messages; `language` is "ja" or "en". Of a
+    document that was split, the parts after the first are called `id`#2, `id`#3, ….
     """
 
     id: str
@@ -17,3 +18,4 @@ class Document:
     date: dt.date | None
     language: str
     origin: str
+    url: str | None = None

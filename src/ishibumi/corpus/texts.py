@@ -5,23 +5,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ishibumi.corpus.clean import clean_text
-from ishibumi.corpus.readers.encoding import read_text
-from ishibumi.corpus.readers.jsonl import SUFFIXES, TEXT_SUFFIXES, read_rows
+from ishibumi.corpus.readers.files import read_rows
+from ishibumi.corpus.readers.text import SUFFIXES
 from ishibumi.errors import InputError
 
 
 def read_texts(paths: Sequence[Path]) -> list[str]:
-    """The texts in `paths`: one a row of a JSON file, one a paragraph (up to an empty line) of a .txt or .md file.
+    """The texts in `paths`: one a row of a table, page or message, one a paragraph of a .txt or .md file.
 
     Raises InputError for a file that cannot be read or that holds no text.
     """
     texts: list[str] = []
     for path in paths:
-        if path.suffix.lower() in TEXT_SUFFIXES:
-            found = re.split(r"\n\n+", clean_text(read_text(path, readable=SUFFIXES)))
-        else:
-            found = [clean_text(row.text) for row in read_rows(path)]
-        found = [text for text in found if text]
+        found: list[str] = []
+        for row in read_rows(path):
+            text = clean_text(row.text)
+            is_plain = row.origin.removesuffix(":1").endswith(SUFFIXES)
+            found += [part for part in (re.split(r"\n\n+", text) if is_plain else [text]) if part]
         if not found:
             raise InputError(
                 f"{path} holds no text.",

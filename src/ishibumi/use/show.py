@@ -3,6 +3,7 @@
 run_dir + id → text
 """
 
+import contextlib
 import difflib
 from collections.abc import Sequence
 from typing import Literal
@@ -12,7 +13,8 @@ from ishibumi.config import Run
 from ishibumi.corpus.clean import clean_text
 from ishibumi.corpus.documents import Document
 from ishibumi.corpus.read import load_documents, prefixed
-from ishibumi.corpus.readers.jsonl import read_rows
+from ishibumi.corpus.readers.files import read_items
+from ishibumi.corpus.readers.source import Row
 from ishibumi.errors import InputError, UsageError
 from ishibumi.knowledge.items import Item, load_items
 
@@ -73,12 +75,11 @@ def _part(run: Run, document: Document, part: Part) -> str:
 def _raw(run: Run, document: Document) -> str:
     """The text as it stands in its file now, which may have another path as seen from here."""
     paths = [run.resolve(relative) for relative in run.settings.documents.paths]
-    for path in paths:
-        _, name, line = document.origin.rpartition(path.name)
-        if name and path.exists():
-            for row in read_rows(path):
-                if row.origin.endswith(path.name + line) and clean_text(row.text).endswith(document.text):
-                    return row.text
+    name = document.origin.rpartition("/")[2]
+    with contextlib.suppress(InputError):  # a path that is gone
+        for item in read_items(paths, run.settings.documents.columns):
+            if isinstance(item, Row) and item.origin.endswith(name) and document.text in clean_text(item.text):
+                return item.text
     raise InputError(
         f"{document.origin} no longer holds this document.",
         hint="Run ishibumi corpus again.",

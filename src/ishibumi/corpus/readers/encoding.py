@@ -1,53 +1,59 @@
 """Bytes of a text file → text. Strict: a wrong guess would be engraved for good, so what does not fit is refused."""
 
+import codecs
+import contextlib
+import io
 import re
-from pathlib import Path
+from collections.abc import Iterator
+from typing import TextIO
 
+from ishibumi.corpus.readers.source import MAX_DOCUMENT_BYTES, Source, metered, too_large
 from ishibumi.errors import InputError
 
 TRIED = "UTF-8, UTF-16 (with its mark), CP932 (Shift_JIS), EUC-JP"
+SAMPLE_BYTES = 16 * 2**20  # the encoding is told from so much; what follows is read strictly in that encoding
+
+_CHUNK_CHARACTERS = 2**20
 
 FULL_WIDTH_KANA = re.compile(r"[ぁ-ゖァ-ヺ]")
 HALF_WIDTH_KANA = re.compile(r"[｡-ﾟ]")
 
 
-def read_text(path: Path, *, readable: tuple[str, ...]) -> str:
-    """The text of a file with \\n line ends. `readable` are the suffixes to offer where `path` is not there.
+def read_text(source: Source) -> str:
+    """The text of a whole file with \\n line ends. Raises InputError for bytes in an unknown encoding, or too many."""
+    return decode(source.read_bytes(), origin=source.name).replace("\r\n", "\n").replace("\r", "\n")
 
-    Raises InputError for a missing file, a directory, another suffix, and bytes in an unknown encoding.
+
+@contextlib.contextmanager
+def open_text(source: Source, *, newline: str | None = None) -> Iterator[TextIO]:
+    """The text of a file as a stream, by default with \\n line ends.
+
+    Raises InputError for bytes in an unknown encoding; reading raises UnicodeDecodeError where later bytes do not fit.
     """
-    if path.is_dir():
-        raise InputError(
-            f"{path} is a directory. Files in it: {_listing(path, readable)}.",
-            hint="Name the files themselves.",
-            hint_ja="ファイルを1つずつ指定してください。",
-        )
-    if not path.exists():
-        raise InputError(
-            f"No file {path}. Files in {path.parent}: {_listing(path.parent, readable)}.",
-            hint="Correct the path; paths in a settings file are relative to that file.",
-            hint_ja="パスを直してください。設定ファイルの中のパスは、そのファイルからの相対パスです。",
-        )
-    if path.suffix.lower() not in readable:
-        raise InputError(
-            f'{path}: cannot read "{path.suffix or path.name}" files. Readable: {", ".join(readable)}.',
-            hint="Convert the file to JSON lines, one object a line.",
-            hint_ja="1行に1つのオブジェクトを書いた JSON Lines に変換してください。",
-        )
-    return decode(path.read_bytes(), origin=str(path)).replace("\r\n", "\n").replace("\r", "\n")
+    with source.open() as stream:
+        head = stream.read(SAMPLE_BYTES)
+        encoding = encoding_of(head, origin=source.name, whole=len(head) < SAMPLE_BYTES)
+        with io.TextIOWrapper(metered(stream, source.name, head=head), encoding=encoding, newline=newline) as text:
+            yield text
 
 
 def decode(data: bytes, *, origin: str) -> str:
     """`data` as text; raises InputError naming `origin` and the encodings that were tried."""
+    return data.decode(encoding_of(data, origin=origin))
+
+
+def encoding_of(data: bytes, *, origin: str, whole: bool = True) -> str:
+    """The encoding that all of `data` fits (its last character may be cut unless `whole`). Raises InputError."""
     has_utf16_mark = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    unicode_text = _decoded(data, "utf-16" if has_utf16_mark else "utf-8-sig")
-    if unicode_text is not None:
-        return unicode_text
+    escapes = ["iso2022_jp"] if b"\x1b$" in data else []
+    for encoding in ["utf-16"] if has_utf16_mark else [*escapes, "utf-8-sig"]:
+        if _decoded(data, encoding, whole) is not None:
+            return encoding
     # EUC-JP bytes are mostly valid CP932 (as half-width kana) and Latin-1 letters can be valid in both, so it is not
     # enough that a text decodes: it must also look like Japanese, which has kana everywhere.
-    texts = [text for encoding in ("cp932", "euc_jp") if (text := _decoded(data, encoding)) is not None]
-    best = max(texts, key=_japanese_score, default="")
-    if _japanese_score(best) > 0:
+    scores = {encoding: _japanese_score(_decoded(data, encoding, whole) or "") for encoding in ("cp932", "euc_jp")}
+    best = max(scores, key=lambda encoding: scores[encoding])
+    if scores[best] > 0:
         return best
     raise InputError(
         f"{origin}: unknown encoding. Tried: {TRIED}. First bytes: {data[:16].hex(' ')}.",
@@ -56,9 +62,33 @@ def decode(data: bytes, *, origin: str) -> str:
     )
 
 
-def _decoded(data: bytes, encoding: str) -> str | None:
+def lines_of(text: TextIO, name: str) -> Iterator[tuple[int, str | InputError]]:
+    """Each line that is not empty, without its \\n, after its number from 1; the error for one that is too long."""
+    number, pieces, num_held = 1, list[str](), 0
+    while chunk := text.read(_CHUNK_CHARACTERS):
+        first, *rest = chunk.split("\n")
+        num_held += len(first)
+        pieces = [*pieces, first] if num_held <= MAX_DOCUMENT_BYTES else []
+        if not rest:
+            continue
+        yield from _line(pieces, num_held, name, number)
+        *lines, last = rest
+        if any(lines):  # a million empty lines pass quickly
+            yield from ((number + at, line) for at, line in enumerate(lines, start=1) if line)
+        number, pieces, num_held = number + len(rest), [last], len(last)
+    yield from _line(pieces, num_held, name, number)
+
+
+def _line(pieces: list[str], num_characters: int, name: str, number: int) -> Iterator[tuple[int, str | InputError]]:
+    if num_characters > MAX_DOCUMENT_BYTES:
+        yield number, too_large(f"{name}:{number}")
+    elif num_characters:
+        yield number, "".join(pieces)
+
+
+def _decoded(data: bytes, encoding: str, whole: bool) -> str | None:
     try:
-        return data.decode(encoding)
+        return codecs.getincrementaldecoder(encoding)().decode(data, final=whole)
     except UnicodeDecodeError:
         return None
 
@@ -66,12 +96,3 @@ def _decoded(data: bytes, encoding: str) -> str | None:
 def _japanese_score(text: str) -> int:
     """Full-width kana less half-width kana: positive for Japanese prose, negative for EUC-JP read as CP932."""
     return len(FULL_WIDTH_KANA.findall(text)) - len(HALF_WIDTH_KANA.findall(text))
-
-
-def _listing(directory: Path, suffixes: tuple[str, ...]) -> str:
-    """What can be read in `directory`, at most ten names, for an error message."""
-    if not directory.is_dir():
-        return "none (no such directory)"
-    names = sorted(p.name for p in directory.iterdir() if p.suffix.lower() in suffixes)
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return (", ".join(names[:10]) + more) or "none that can be read"

@@ -1,130 +1,174 @@
-"""JSON lines, JSON lists and plain text files → rows, each with its file:line."""
+"""JSON lines and JSON lists → rows, each with its file:line. Both are read as streams."""
 
 import json
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
-from ishibumi.corpus.readers.encoding import read_text
+from ishibumi.corpus.readers.columns import kind_of, row_of, short
+from ishibumi.corpus.readers.encoding import lines_of, open_text
+from ishibumi.corpus.readers.inputs import find_sources
+from ishibumi.corpus.readers.source import MAX_DOCUMENT_BYTES, Item, Source, guarded, reason_of, too_large
 from ishibumi.errors import InputError
+from ishibumi.settings import ColumnSettings
 
-JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
-TEXT_SUFFIXES = (".txt", ".md")
-SUFFIXES = JSON_SUFFIXES + TEXT_SUFFIXES
+SUFFIXES = (".jsonl", ".ndjson", ".json")
 
-# The names of a column in the files that such data comes in; the first that a row has counts.
-TEXT_COLUMNS = ("text", "本文", "body", "content")
-TITLE_COLUMNS = ("title", "見出し", "タイトル", "headline")
-DATE_COLUMNS = ("date", "日付", "published", "published_at")
-ID_COLUMNS = ("id",)
+_SPACE = re.compile(r"[ \t\n\r\ufeff]*")
+_DECODER = json.JSONDecoder()
+_CHUNK_CHARACTERS = 2**18
 
 
-@dataclass(frozen=True)
-class Row:
-    """One row of a file, as it stands there. `id` is None where the row has none; `origin` is «file:line»."""
-
-    text: str
-    title: str | None
-    date: str | int | float | None
-    id: str | None
-    origin: str
+def read_json(source: Source, columns: ColumnSettings) -> Iterator[Item]:
+    """The rows of a JSON lines file or of a JSON list, in its order."""
+    for origin, value in _objects(source):
+        yield value if isinstance(value, InputError) else row_of(value, source, origin, columns)
 
 
-def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of `path`, in its order; a .txt or .md file is one row. Raises InputError that names file and line."""
-    if path.suffix.lower() in TEXT_SUFFIXES:
-        yield Row(read_text(path, readable=SUFFIXES), None, None, path.stem, f"{path}:1")
-        return
-    for origin, values in read_objects(path, readable=SUFFIXES):
-        yield _row(values, origin)
+def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The objects of a JSON lines file or of a JSON list, each after its «file:line» (in a list: «file#number»).
+
+    Raises InputError that names file and line.
+    """
+    for source in find_sources([path], readable=SUFFIXES):
+        for found in guarded(_objects(source), source.name) if isinstance(source, Source) else [source]:
+            match found:
+                case (origin, dict() as value):
+                    yield origin, value
+                case InputError() as error:
+                    raise error
+                case (_, InputError() as error):
+                    raise error
+                case _:
+                    pass  # a file in a folder that is no JSON
 
 
-def read_objects(path: Path, *, readable: tuple[str, ...] = JSON_SUFFIXES) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The objects of a JSON lines file or of a JSON list, each after its «file:line» (in a list: «file#number»)."""
-    text = read_text(path, readable=readable)
-    values = _list_values(path, text) if path.suffix.lower() == ".json" else _line_values(path, text)
-    for origin, value in values:
-        if not isinstance(value, dict):
-            raise InputError(
-                f"{origin}: not an object but {_kind(value)}: {short(json.dumps(value, ensure_ascii=False))}",
-                hint='Each row is an object such as {"text": "…", "date": "2024-09-01"}.',
-                hint_ja='各行は {"text": "…", "date": "2024-09-01"} のようなオブジェクトにしてください。',
+def _objects(source: Source) -> Iterator[tuple[str, dict[str, Any] | InputError]]:
+    with open_text(source) as text:
+        found = _list_values(text, source.name) if source.suffix == ".json" else _line_values(text, source.name)
+        for origin, value in found:
+            if isinstance(value, dict | InputError):
+                yield origin, cast(dict[str, Any] | InputError, value)
+                continue
+            yield (
+                origin,
+                InputError(
+                    f"{origin}: not an object but {kind_of(value)}: {short(json.dumps(value, ensure_ascii=False))}",
+                    hint='Each row is an object such as {"text": "…", "date": "2024-09-01"}.',
+                    hint_ja='各行は {"text": "…", "date": "2024-09-01"} のようなオブジェクトにしてください。',
+                ),
             )
-        yield origin, cast(dict[str, Any], value)
 
 
-def short(text: str, *, length: int = 60) -> str:
-    """`text` on one line, cut to `length` characters for a message."""
-    line = " ".join(text.split())
-    return line if len(line) <= length else line[: length - 1] + "…"
-
-
-def _line_values(path: Path, text: str) -> Iterator[tuple[str, Any]]:
-    # Split at \n only: splitlines() would also cut at the U+2028 that JSON strings may hold as it is.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
+def _line_values(text: TextIO, name: str) -> Iterator[tuple[str, Any]]:
+    # Lines end at \n only: splitlines() would also cut at the U+2028 that JSON strings may hold as it is.
+    for number, line in lines_of(text, name):
+        origin = f"{name}:{number}"
+        if isinstance(line, InputError):
+            yield origin, line
+        elif not line.isspace():
             try:
-                yield f"{path}:{number}", json.loads(line)
-            except json.JSONDecodeError as error:
-                raise _not_json(f"{path}:{number}", line, error) from None
+                yield origin, json.loads(line)
+            except (ValueError, RecursionError) as error:
+                yield origin, _not_json(origin, line, error)
 
 
-def _list_values(path: Path, text: str) -> Iterator[tuple[str, Any]]:
-    try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        if error.msg == "Extra data":  # JSON lines under the name .json are common
-            yield from _line_values(path, text)
-            return
-        raise _not_json(f"{path}:{error.lineno}", text.split("\n")[error.lineno - 1], error) from None
-    rows = cast(list[Any], values if isinstance(values, list) else [values])
-    yield from ((f"{path}#{number}", value) for number, value in enumerate(rows, start=1))
+def _list_values(text: TextIO, name: str) -> Iterator[tuple[str, Any]]:
+    window = _Window(text, name)
+    if window.next_character() != "[":  # JSON lines under the name .json are common
+        while window.next_character():
+            origin = f"{name}:{window.line}"
+            yield origin, window.value()
+        return
+    number = 0
+    window.skip("[")
+    while window.next_character() != "]":
+        if number:
+            window.skip(",")
+        number += 1
+        yield f"{name}#{number}", window.value()
+    window.skip("]")
+    if window.next_character():
+        raise window.refused("Extra data")
 
 
-def _not_json(origin: str, line: str, error: json.JSONDecodeError) -> InputError:
+class _Window:
+    """The part of a JSON text that is being read; `line` is that of the place reached."""
+
+    def __init__(self, text: TextIO, name: str) -> None:
+        self.line = 1
+        self._text, self._name = text, name
+        self._held, self._at, self._is_end = "", 0, False
+        self._column = 0  # characters of this line before `_held`
+
+    def next_character(self) -> str:
+        """The next that is no space, "" at the end."""
+        while True:
+            end = cast(re.Match[str], _SPACE.match(self._held, self._at)).end()
+            self._forward(end)
+            if self._at < len(self._held) or not self._fill():
+                return self._held[self._at : self._at + 1]
+
+    def skip(self, mark: str) -> None:
+        """Step over `mark`. Raises InputError if something else is next."""
+        if self.next_character() != mark:
+            raise self.refused(f"Expecting '{mark}' delimiter")
+        self._forward(self._at + 1)
+
+    def value(self) -> Any:
+        """The next value. Raises InputError if it is not JSON or longer than a document can be."""
+        self.next_character()
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._held, self._at)
+                if end < len(self._held) or not self._fill():  # a number may go on
+                    break
+            except (ValueError, RecursionError) as error:
+                if len(self._held) - self._at > MAX_DOCUMENT_BYTES:
+                    raise too_large(f"{self._name}:{self.line}") from None
+                if isinstance(error, RecursionError) or not self._fill():
+                    raise self._error(error) from None
+        if end - self._at > MAX_DOCUMENT_BYTES:
+            raise too_large(f"{self._name}:{self.line}")
+        self._forward(end)
+        return value
+
+    def refused(self, reason: str) -> InputError:
+        """The error for what stands here."""
+        return self._error(json.JSONDecodeError(reason, self._held, self._at))
+
+    def _fill(self) -> bool:
+        """Read as much again as is held; whether there was more."""
+        more = self._text.read(max(_CHUNK_CHARACTERS, len(self._held) - self._at))
+        if more:
+            self._column = self._column_at(self._at)
+            self._held, self._at = self._held[self._at :] + more, 0
+        return bool(more)
+
+    def _forward(self, end: int) -> None:
+        self.line += self._held.count("\n", self._at, end)
+        self._at = end
+
+    def _column_at(self, place: int) -> int:
+        """Characters before `place` on its line."""
+        start = self._held.rfind("\n", 0, place)
+        return place - start - 1 if start >= 0 else self._column + place
+
+    def _error(self, error: Exception) -> InputError:
+        place = error.pos if isinstance(error, json.JSONDecodeError) else self._at
+        number = self.line + self._held.count("\n", self._at, place)
+        start, end = self._held.rfind("\n", 0, place) + 1, self._held.find("\n", place)
+        line = self._held[start : end if end >= 0 else None]
+        return _not_json(f"{self._name}:{number}", line, error, column=self._column_at(place) + 1)
+
+
+def _not_json(origin: str, line: str, error: Exception, *, column: int = 0) -> InputError:
+    reason = reason_of(error)
+    if isinstance(error, json.JSONDecodeError):
+        reason = f"{error.msg.removesuffix(' starting at')} at column {column or error.colno}"
     return InputError(
-        f"{origin}: not JSON ({error.msg.removesuffix(' starting at')} at column {error.colno}): {short(line)}",
+        f"{origin}: not JSON ({reason}): {short(line[:1000])}",
         hint="Correct or remove this line. Each line is one JSON object; line breaks in a text are written \\n.",
         hint_ja="この行を直すか消してください。1行に1つの JSON オブジェクトを書き、文中の改行は \\n と書きます。",
     )
-
-
-def _row(values: dict[str, Any], origin: str) -> Row:
-    names = [name for name in TEXT_COLUMNS if name in values]
-    if not names:
-        raise InputError(
-            f"{origin}: no text. Columns here: {', '.join(values) or 'none'}. Read as text: {', '.join(TEXT_COLUMNS)}.",
-            hint="Rename the column that holds the text to text.",
-            hint_ja="本文の列の名前を text にしてください。",
-        )
-    text = values[names[0]]
-    if text is not None and not isinstance(text, str):
-        raise InputError(
-            f"{origin}: {names[0]} is {_kind(text)}, not a text: {short(json.dumps(text, ensure_ascii=False))}",
-            hint="Write the text as one JSON string.",
-            hint_ja="本文を1つの JSON 文字列として書いてください。",
-        )
-    title, date, row_id = (_scalar(values, names, origin) for names in (TITLE_COLUMNS, DATE_COLUMNS, ID_COLUMNS))
-    return Row(text or "", None if title is None else str(title), date, None if row_id is None else str(row_id), origin)
-
-
-def _scalar(values: dict[str, Any], names: tuple[str, ...], origin: str) -> str | int | float | None:
-    """The first of the columns `names` that is there and not empty."""
-    for name in names:
-        value = values.get(name)
-        if value is None or value == "":
-            continue
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise InputError(
-                f"{origin}: {name} is {_kind(value)}: {short(json.dumps(value, ensure_ascii=False))}",
-                hint=f"Write {name} as a text or a number.",
-                hint_ja=f"{name} は文字列か数値で書いてください。",
-            )
-        return value
-    return None
-
-
-def _kind(value: Any) -> str:
-    kinds = {bool: "true or false", int: "a number", float: "a number", str: "a string", list: "a list"}
-    return "null" if value is None else kinds.get(type(value), "an object")

@@ -1,0 +1,131 @@
+"""A row of named values → Row: which column is the text, the title, the date, the url and the id."""
+
+import datetime as dt
+import functools
+import json
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ishibumi.corpus.readers.source import Row, Source
+from ishibumi.errors import InputError
+from ishibumi.settings import ColumnSettings
+
+# The names of a column in the files that such data comes in, small letters; the first that a row has counts.
+NAMES = {
+    "text": (
+        "text", "本文", "body", "content", "article", "記事", "記事本文", "内容", "テキスト", "document", "passage",
+    ),
+    "title": ("title", "見出し", "タイトル", "headline", "題名", "表題", "件名", "subject"),
+    "date": (
+        "date", "日付", "published", "published_at", "公開日", "公開日時", "掲載日", "配信日", "配信日時", "発行日",
+        "投稿日",
+        "publish_date", "published_date", "pub_date", "pubdate", "datetime", "日時", "created_at", "timestamp",
+    ),
+    "url": ("url", "リンク", "link", "source_url", "uri"),
+    "id": ("id", "doc_id", "document_id", "article_id", "記事id", "文書id"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The columns of a file that each field is read from, and the same in words."""
+
+    by_field: dict[str, tuple[str, ...]]
+    shown: str
+
+
+def row_of(values: Mapping[str, Any], source: Source, origin: str, columns: ColumnSettings) -> Row | InputError:
+    """The Row in `values`, or the error for one that has no text, or something else where a text or number must be."""
+    try:
+        chosen = chosen_columns(tuple(values), columns)
+        if not chosen.by_field["text"]:
+            raise _no_text(origin, list(values), columns)
+        name = chosen.by_field["text"][0]
+        text = values[name]
+        if text is not None and not isinstance(text, str) and text == text:
+            raise InputError(
+                f"{origin}: {name} is {kind_of(text)}, not a text: {_json(text)}",
+                hint="Write the text as one string, or name its column in [documents.columns].",
+                hint_ja="本文を1つの文字列にするか、[documents.columns] でその列を指定してください。",
+            )
+        title, date, url, row_id = (
+            _scalar(values, chosen.by_field[field], origin) for field in ("title", "date", "url", "id")
+        )
+    except InputError as error:
+        return error
+    return Row(
+        text if isinstance(text, str) else "",
+        _text(title),
+        date,
+        _text(row_id),
+        origin,
+        f"{source.stem}-{origin[len(source.name) + 1 :]}",
+        _text(url),
+        chosen.shown,
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def chosen_columns(names: tuple[str, ...], columns: ColumnSettings) -> _Chosen:
+    """Which of the columns `names` each field is read from, the first that is not empty."""
+    plain = {name: unicodedata.normalize("NFKC", name).strip().lower() for name in names}
+    by_field: dict[str, tuple[str, ...]] = {}
+    for field, known in NAMES.items():
+        wanted = getattr(columns, field)
+        if wanted is None:
+            by_field[field] = tuple(n for k in known for n in names if plain[n] == k)
+        else:
+            by_field[field] = (wanted,) if wanted in names else ()
+    used = {found[0]: field for field, found in by_field.items() if found}
+    words = [f"{field} = {name}" for name, field in used.items()]
+    unused = [name for name in names if name not in used]
+    return _Chosen(by_field, ", ".join(words) + (f"; not used: {short(', '.join(unused))}" if unused else ""))
+
+
+def short(text: str, *, length: int = 60) -> str:
+    """`text` on one line, cut to `length` characters for a message."""
+    line = " ".join(text[: 20 * length].split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def kind_of(value: Any) -> str:
+    """A JSON value's kind in words: «a list»."""
+    kinds = {bool: "true or false", int: "a number", float: "a number", str: "a string", list: "a list"}
+    return "null" if value is None else kinds.get(type(value), "an object")
+
+
+def _text(value: str | int | float | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _scalar(values: Mapping[str, Any], names: tuple[str, ...], origin: str) -> str | int | float | None:
+    """The first of the columns `names` that is not empty."""
+    for name in names:
+        value = values[name]
+        if value is None or value == "" or value != value:
+            continue
+        if isinstance(value, dt.date):
+            return value.isoformat()
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise InputError(
+                f"{origin}: {name} is {kind_of(value)}: {_json(value)}",
+                hint=f"Write {name} as a text or a number.",
+                hint_ja=f"{name} は文字列か数値で書いてください。",
+            )
+        return value
+    return None
+
+
+def _json(value: Any) -> str:
+    return short(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def _no_text(origin: str, names: list[str], columns: ColumnSettings) -> InputError:
+    known = ", ".join(NAMES["text"]) if columns.text is None else f'"{columns.text}" (documents.columns.text)'
+    return InputError(
+        f"{origin}: no text. Columns here: {short(', '.join(names), length=300) or 'none'}. Read as text: {known}.",
+        hint='Name the column that holds the text: [documents.columns] text = "NAME"',
+        hint_ja='本文の列を指定してください: [documents.columns] text = "列の名前"',
+    )

@@ -1,0 +1,57 @@
+"""Paths → what stands in them, one by one: the reader for each format, and one place where each failure gets words."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ishibumi.corpus.readers import docx, html, jsonl, mail, mediawiki, parquet, pdf, tables, text, xlsx
+from ishibumi.corpus.readers.inputs import find_sources
+from ishibumi.corpus.readers.source import Item, Reader, Row, Source, guarded, unreadable
+from ishibumi.errors import InputError
+from ishibumi.settings import ColumnSettings
+
+READERS: dict[str, Reader] = {
+    **dict.fromkeys(jsonl.SUFFIXES, jsonl.read_json),
+    **dict.fromkeys(text.SUFFIXES, text.read_plain),
+    **dict.fromkeys(tables.SUFFIXES, tables.read_table),
+    **dict.fromkeys(parquet.SUFFIXES, parquet.read_columnar),
+    **dict.fromkeys(html.SUFFIXES, html.read_html),
+    **dict.fromkeys(pdf.SUFFIXES, pdf.read_pdf),
+    **dict.fromkeys(docx.SUFFIXES, docx.read_docx),
+    **dict.fromkeys(xlsx.SUFFIXES, xlsx.read_workbook),
+    **dict.fromkeys(mediawiki.SUFFIXES, mediawiki.read_mediawiki),
+    **dict.fromkeys(mail.SUFFIXES, mail.read_mail),
+}
+SUFFIXES = tuple(READERS)
+MAX_BAD_IN_SUCCESSION = 10_000  # after so many bad rows the rest of a file is not worth the time
+ALL_COLUMNS = ColumnSettings()
+
+
+def read_items(paths: Sequence[Path], columns: ColumnSettings = ALL_COLUMNS) -> Iterator[Item]:
+    """The rows of `paths` in order, and in their places what is not read: NotRead by a rule, InputError if broken.
+
+    Raises InputError for a path that is not there or that names a format that cannot be read.
+    """
+    for source in find_sources(paths, readable=SUFFIXES):
+        if isinstance(source, Source):
+            yield from _while_hopeful(guarded(READERS[source.suffix](source, columns), source.name), source.name)
+        else:
+            yield source
+
+
+def _while_hopeful(items: Iterator[Item], name: str) -> Iterator[Item]:
+    num_bad = 0
+    for item in items:
+        yield item
+        num_bad = num_bad + 1 if isinstance(item, InputError) else 0
+        if num_bad == MAX_BAD_IN_SUCCESSION:
+            yield unreadable(name, f"{num_bad} bad rows in succession; the rest of the file was left out")
+            return
+
+
+def read_rows(path: Path, columns: ColumnSettings = ALL_COLUMNS) -> Iterator[Row]:
+    """The rows of `path`, in its order; a text file is one row. Raises InputError that names file and line."""
+    for item in read_items([path], columns):
+        if isinstance(item, InputError):
+            raise item
+        if isinstance(item, Row):
+            yield item

@@ -1,0 +1,65 @@
+"""Parquet and Arrow files → rows, a batch at a time; of the columns only those that are used."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from ishibumi.corpus.readers.columns import chosen_columns, row_of
+from ishibumi.corpus.readers.source import MAX_DOCUMENT_BYTES, MAX_FILE_BYTES, Item, Source, too_large
+from ishibumi.settings import ColumnSettings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SUFFIXES = (".parquet", ".arrow", ".feather")
+ROWS_AT_ONCE = 1024
+
+
+def read_columnar(source: Source, columns: ColumnSettings) -> Iterator[Item]:
+    """The rows; their origin is «file#number»."""
+    number = 0
+    with ExitStack() as stack:
+        for batch in _batches(source, columns, stack):
+            for values in batch.to_pylist():
+                number += 1
+                yield row_of(values, source, f"{source.name}#{number}", columns)
+
+
+def _batches(source: Source, columns: ColumnSettings, stack: ExitStack) -> "Iterator[pa.RecordBatch]":
+    import pyarrow as pa
+
+    if source.local:
+        file: Any = stack.enter_context(pa.memory_map(str(source.local)))
+    else:
+        file = pa.BufferReader(source.read_bytes(limit=MAX_FILE_BYTES))
+    yield from _of_parquet(file, source, columns) if source.suffix == ".parquet" else _of_arrow(file)
+
+
+def _of_parquet(file: Any, source: Source, columns: ColumnSettings) -> "Iterator[pa.RecordBatch]":
+    import pyarrow.parquet as pq
+
+    parquet = pq.ParquetFile(file)
+    for group in range(parquet.num_row_groups):
+        rows = parquet.metadata.row_group(group)
+        if rows.total_byte_size > MAX_DOCUMENT_BYTES * max(1, rows.num_rows):
+            raise too_large(f"{source.name}#1")
+    names = tuple(parquet.schema_arrow.names)
+    chosen = chosen_columns(names, columns).by_field
+    used = list(dict.fromkeys(name for found in chosen.values() for name in found))
+    # Without a text all names are read, so that the message can list them.
+    yield from parquet.iter_batches(ROWS_AT_ONCE, columns=used if chosen["text"] else None)
+
+
+def _of_arrow(file: Any) -> "Iterator[pa.RecordBatch]":
+    import pyarrow as pa
+
+    try:
+        reader = pa.ipc.open_file(file)
+        batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
+    except pa.ArrowInvalid:
+        file.seek(0)
+        batches = iter(pa.ipc.open_stream(file))
+    for batch in batches:
+        batch.validate(full=True)
+        for start in range(0, batch.num_rows, ROWS_AT_ONCE):
+            yield batch.slice(start, ROWS_AT_ONCE)

@@ -1,0 +1,38 @@
+"""Plain text and Markdown → one row a file."""
+
+import re
+from collections.abc import Iterator
+
+from ishibumi.corpus.readers.encoding import read_text
+from ishibumi.corpus.readers.source import Item, Row, Source
+from ishibumi.settings import ColumnSettings
+
+SUFFIXES = (".txt", ".md", ".markdown")
+
+_FRONT_MATTER = re.compile(r"---\n(.*?)\n(?:---|\.\.\.)\n", re.DOTALL)
+_FIELD = re.compile(r"^(title|date|url|id):[ \t]*(['\"]?)(.+?)\2[ \t]*$", re.MULTILINE)
+_HEADING = re.compile(r"\s*#[ \t]+(.+?)[ \t]*#*\n")
+
+
+def read_plain(source: Source, columns: ColumnSettings) -> Iterator[Item]:
+    """The file as one row. Of Markdown the front matter's title, date, url and id are read, else a # title line."""
+    text = read_text(source)
+    fields: dict[str, str] = {}
+    if source.suffix != ".txt":
+        front = _FRONT_MATTER.match(text)
+        if front:
+            fields = {found[1]: found[3] for found in _FIELD.finditer(front[1])}
+            text = text[front.end() :]
+        heading = _HEADING.match(text)
+        if heading and "title" not in fields:
+            fields["title"], text = heading[1], text[heading.end() :]
+    yield Row(
+        text,
+        fields.get("title"),
+        fields.get("date"),
+        fields.get("id"),
+        f"{source.name}:1",
+        source.stem,
+        fields.get("url"),
+        f"front matter or heading: {', '.join(fields)}" if fields else "",
+    )
