@@ -103,7 +103,10 @@ def measure(run: Run, items: list[Item], knowledge_dir: Path, base_ppl: dict[str
         "merge": [round(m["merge_difference"], 4) for m in manifests],
         "seconds": round(seconds), "tokens_per_second": round(sum(m["tokens"] for m in manifests) / seconds),
         "kinds": {k: f"{sum(v)}/{len(v)}" for k, v in sorted(kinds.items())},
-        "answers": [(q.question, q.answer, a.reply, a.contains, a.cited, a.quoted) for q, a in zip(questions, answers, strict=True)],
+        "answers": [
+            (q.question, q.answer, a.reply, a.contains, a.cited, a.quoted)
+            for q, a in zip(questions, answers, strict=True)
+        ],
     }  # fmt: skip
 
 

@@ -29,9 +29,7 @@ def nll(vocabulary: Vocabulary | None, step: int = 0) -> tuple[float, torch.Tens
         value = F.cross_entropy(hidden @ HEAD.T, targets, reduction="sum")
     else:
         words = vocabulary.words(step)
-        value = cross_entropy_sum(
-            hidden, words.head_CD, words.places_of(targets), torch.ones(4), words.log_counts_C
-        )
+        value = cross_entropy_sum(hidden, words.head_CD, words.places_of(targets), torch.ones(4), words.log_counts_C)
     value.backward()
     assert hidden.grad is not None
     return float(value.detach()), hidden.grad
@@ -70,4 +68,6 @@ def test_samples_are_right_on_average(store: TokenStore) -> None:
     wanted, wanted_gradient = nll(None)
     assert float(np.mean([value for value, _ in runs])) == pytest.approx(wanted, rel=0.02)
     mean_gradient = torch.stack([gradient for _, gradient in runs]).mean(0)
-    assert float((mean_gradient - wanted_gradient).norm() / wanted_gradient.norm()) < 0.1  # log of a mean is not quite the mean of logs
+    assert (
+        float((mean_gradient - wanted_gradient).norm() / wanted_gradient.norm()) < 0.1
+    )  # log of a mean is not quite the mean of logs
