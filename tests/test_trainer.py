@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ from ishibumi.settings import CptSettings
 from ishibumi.training.adapters import LoraLinear, Trainable, attach
 from ishibumi.training.batches import Plan
 from ishibumi.training.checkpoint import NAME
-from ishibumi.training.compiled import compiled_layers, compiles
+from ishibumi.training.compiled import TOLERANCE, compiled_layers, compiles, gradient_difference
 from ishibumi.training.optimizer import share_of_peak
+from ishibumi.training.stage import Mix, run_stage
 from ishibumi.training.trainer import StepRecord, train
 
 EXAMPLES = [
@@ -293,6 +294,48 @@ def test_compiled_layers_give_the_losses_of_the_others(model_dir: Callable[[str]
             return [r.loss for r in train(model.network, trainables, plan, settings, tmp_path)]
 
     assert losses(True) == pytest.approx(losses(False), rel=1e-4)
+
+
+@pytest.mark.parametrize(("factor", "is_right"), [(1.0, True), (1.1, False), (float("nan"), False)])
+def test_a_compiler_that_changes_the_gradients_is_found_out(
+    factor: float, is_right: bool, model_dir: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_plain = False
+
+    @contextlib.contextmanager
+    def stance(_: str) -> Iterator[None]:
+        nonlocal is_plain
+        is_plain = True
+        yield
+        is_plain = False
+
+    def compiled(forward: Callable[..., torch.Tensor], **_: Any) -> Callable[..., torch.Tensor]:
+        return lambda *args, **kwargs: forward(*args, **kwargs) * (1.0 if is_plain else factor)
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    monkeypatch.setattr(torch.compiler, "set_stance", stance)
+    model, trainables, plan = start(model_dir("gemma3"), "gemma3", tmp_path, tiny.settings())
+    before = [p.detach().clone() for t in trainables for p in t.parameters]
+    with compiled_layers(model.network):
+        difference = gradient_difference(model.network, trainables, tiny.batch_of(plan))
+    assert (difference <= TOLERANCE) == is_right
+    after = [p for t in trainables for p in t.parameters]
+    assert all(torch.equal(a, b) and b.grad is None for a, b in zip(before, after, strict=True))
+
+
+def test_a_stage_goes_on_with_plain_layers_where_the_compiled_ones_are_wrong(
+    model_dir: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ishibumi.training.stage.compiles", lambda *_: True)
+    monkeypatch.setattr("ishibumi.training.stage.gradient_difference", lambda *_: 0.5)
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: pytest.fail)  # a layer that is called breaks the test
+    model = tiny.load(model_dir("llama"))
+    mix = Mix(own=("document",), shares={})
+    manifest = run_stage(
+        model, [EXAMPLES[0]], mix, tiny.settings(), tmp_path, seed=1,
+        on_step=lambda _: None, should_stop=lambda: False,
+    )  # fmt: skip
+    assert manifest["compiled"] is False and manifest["steps"] > 0
 
 
 def test_the_history_is_made_of_plain_values(model_dir: Callable[[str], Path], tmp_path: Path) -> None:

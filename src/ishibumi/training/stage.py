@@ -20,7 +20,7 @@ from ishibumi.training.adapters import attach, merge, prove_trained
 from ishibumi.training.attention import hidden_states
 from ishibumi.training.batches import Plan, make_plan
 from ishibumi.training.checkpoint import NAME as CHECKPOINT
-from ishibumi.training.compiled import compiled_layers, compiles
+from ishibumi.training.compiled import TOLERANCE, compiled_layers, compiles, gradient_difference
 from ishibumi.training.saved import save_adapter
 from ishibumi.training.tokens import SOURCES, Example, Source, fit_rows, open_tokens, share_beginnings, write_tokens
 from ishibumi.training.trainer import OnStep, train
@@ -77,7 +77,14 @@ def run_stage(
         answer_weight=settings.answer_weight,
     )
     trainables = attach(model.network, settings, seed)
-    with compiled_layers(model.network) if compiles(model, plan) else contextlib.nullcontext():
+    with contextlib.ExitStack() as layers:
+        is_compiled = compiles(model, plan)
+        if is_compiled:
+            layers.enter_context(compiled_layers(model.network))
+            first = next(plan.passes(plan.rows_of_step(0), settings.tokens_per_pass)).to(model.device)
+            is_compiled = gradient_difference(model.network, trainables, first) <= TOLERANCE
+        if not is_compiled:
+            layers.close()
         history = train(model.network, trainables, plan, settings, directory, on_step=on_step, should_stop=should_stop)
     proof = prove_trained(model.network, trainables)
     save_adapter(directory / "adapter", model.network, trainables, settings, model.name)
@@ -97,6 +104,7 @@ def run_stage(
         "training_seconds": round(sum(record.seconds for record in history), 1),
         "trained_parameters": sum(int(str(row["parameters"])) for row in proof),
         "merge_difference": difference,
+        "compiled": is_compiled,
     }
 
 
