@@ -13,7 +13,7 @@ from torch import nn
 
 from ishibumi.errors import TrainingError, UsageError
 from ishibumi.models.load import LoadedModel
-from ishibumi.training.adapters import LoraLinear, Trainable, attach, merge, prove_trained
+from ishibumi.training.adapters import LoraLinear, Trainable, attach, merge, prove_trained, scale_learned
 from ishibumi.training.saved import save_adapter
 from ishibumi.training.stage import Mix, run_stage
 from ishibumi.training.trainer import train
@@ -142,6 +142,26 @@ def test_peft_loads_the_adapter_and_gives_the_same_logits(
     torch.testing.assert_close(logits(theirs), logits(model.network), rtol=1e-5, atol=1e-5)
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert (config["r"], config["lora_alpha"]) == (4, 8)
+
+
+@pytest.mark.parametrize("targets", [["q_proj", "up_proj"], BOTH])
+def test_half_of_what_was_learned_is_half_way_from_the_start(
+    targets: list[str], model_dir: Callable[[str], Path], tmp_path: Path
+) -> None:
+    settings = tiny.settings(targets=targets, learned_scale=0.5)
+    before = tiny.load(model_dir("gemma3")).network.state_dict()
+    models = [tiny.load(model_dir("gemma3")) for _ in range(2)]
+    for number, model in enumerate(models):
+        trainables = trained(model, tmp_path / str(number), targets=targets)
+        if number == 0:
+            scale_learned(trainables, 0.5)
+            save_adapter(tmp_path / "adapter", model.network, trainables, settings, str(model_dir("gemma3")))
+        merge(model.network, trainables)
+    half, whole = (model.network.state_dict() for model in models)
+    for name, start in before.items():
+        torch.testing.assert_close(half[name], (start + whole[name]) / 2, rtol=1e-5, atol=1e-6)
+    theirs = PeftModel.from_pretrained(tiny.load(model_dir("gemma3")).network, tmp_path / "adapter").eval()  # type: ignore[arg-type]
+    torch.testing.assert_close(logits(theirs), logits(models[0].network), rtol=1e-4, atol=1e-4)
 
 
 def test_a_stage_compares_the_merged_model_with_the_trained_one(

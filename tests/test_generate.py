@@ -125,6 +125,7 @@ def test_a_drawn_reply_depends_on_its_seed_and_not_on_its_batch(kind: str, model
 
 def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
     logits_BV = torch.tensor([[0.1, 0.6, 0.0, 0.3]]).log().expand(1000, -1)
-    tokens = _drawn(logits_BV, [n / 1000 for n in range(1000)])
+    tokens, logprobs = _drawn(logits_BV, [n / 1000 for n in range(1000)])
+    assert logprobs[0].exp().item() == pytest.approx(0.1)
     assert tokens.bincount(minlength=4).tolist() == pytest.approx([100, 600, 0, 300], abs=1)
-    assert _drawn(torch.tensor([[0.0, float("-inf")]]), [0.9999999]).tolist() == [0]
+    assert _drawn(torch.tensor([[0.0, float("-inf")]]), [0.9999999])[0].tolist() == [0]

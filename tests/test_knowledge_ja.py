@@ -13,6 +13,7 @@ from ishibumi.knowledge.clauses import clauses_of, relative_clauses, shared_verb
 from ishibumi.knowledge.contexts_ja import read_story, with_full_dates
 from ishibumi.knowledge.generator import items_of, make_items
 from ishibumi.knowledge.items import Item
+from ishibumi.knowledge.open_questions import OPEN
 from ishibumi.knowledge.phrases import parse
 from ishibumi.knowledge.rules_ja import wordings_of
 
@@ -169,7 +170,9 @@ def test_each_answer_and_figure_stands_in_its_document() -> None:
         for item in items:
             assert item.document_id == document.id
             assert figures(item.text) <= figures(read_story(document).source)
-            if item.kind == "question":
+            if item.rule == OPEN:
+                assert item.answer == document.text
+            elif item.kind == "question":
                 assert comparable(item.answer) in source
                 assert item.rule == "which" or comparable(item.answer) not in comparable(item.text)
                 assert len(item.answer) <= 40

@@ -22,6 +22,7 @@ from ishibumi.corpus.read import load_documents
 from ishibumi.exam.questions import read_questions
 from ishibumi.knowledge.generator import items_of, make_items
 from ishibumi.knowledge.items import load_held_out, load_items
+from ishibumi.knowledge.open_questions import OPEN
 
 STAGES = ["corpus", "knowledge", "cpt", "sft", "exam", "report"]
 NEWS = [
@@ -152,7 +153,7 @@ def test_a_run_leaves_every_stage_and_a_report_with_the_questions(finished: Path
     assert manifests["cpt"]["texts"] | {"view": 0, "question": 0} == {
         "document": 3, "view": 0, "question": 0, "replay": 2, "chat": 4,
     }  # fmt: skip
-    num_trained = manifests["knowledge"]["question"]
+    num_trained = sum(i.kind == "question" and i.rule != OPEN for i in load_items(run_dir / "knowledge"))
     assert manifests["exam"]["questions"] == {"held_out": 3, "training": min(64, num_trained)}
     assert manifests["exam"]["questions_about_other_documents"] == 1
     for stage in ("cpt", "sft"):

@@ -223,7 +223,7 @@ def test_pdf_gives_joined_paragraphs_without_page_edges(tmp_path: Path) -> None:
         "　{0}つ目の段落。", "The museum {0} has ninety thousand visitors in Septem-",
         "ber alone, which is more than it had in all the", "year {0} before.",
     ]  # fmt: skip
-    pages = [
+    pages: list[list[tuple[float, float, str]]] = [
         [
             (50, 800, "市報 第3号"),
             *((50, 700 - 15 * y, line.format(n)) for y, line in enumerate(lines)),
@@ -343,7 +343,12 @@ def test_an_archive_is_read_without_unpacking(tmp_path: Path, name: str) -> None
                 info = tarfile.TarInfo(member)
                 info.size = len(data)
                 archive.addfile(info, io.BytesIO(data))
-        packers = {"gz": gzip.compress, "tgz": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress}
+        packers: dict[str, Callable[[bytes], bytes]] = {
+            "gz": gzip.compress,
+            "tgz": gzip.compress,
+            "xz": lzma.compress,
+            "bz2": bz2.compress,
+        }
         packers["zst"] = lambda data: pa.compress(data, "zstd", asbytes=True)
         path.write_bytes(packers.get(name.rpartition(".")[2], bytes)(raw.getvalue()))
     items = list(read_items([path]))

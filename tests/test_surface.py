@@ -17,7 +17,7 @@ PACKAGE = Path(ishibumi.__file__).parent
 # The path that a document takes. A folder imports only from those before it; modules at the top that are not of the
 # frame (cli, pipeline, …) may import all.
 FOLDERS = ["models", "corpus", "knowledge", "training", "exam", "use"]
-FRAME = ["errors", "settings", "config_errors", "config", "artifacts", "display"]
+FRAME = ["errors", "settings", "config_errors", "config", "artifacts", "display", "memory"]
 
 
 def surface() -> str:

@@ -33,6 +33,7 @@ from ishibumi.knowledge.leaks import remove_leaks
 from ishibumi.knowledge.writer_endpoint import check_endpoint
 from ishibumi.knowledge.written import Writer, what_counts, write_items
 from ishibumi.leak_check import refuse_leaks
+from ishibumi.memory import release
 from ishibumi.models.load import base_identity, find_base, load_finished, load_model
 from ishibumi.report_stage import fill_report
 from ishibumi.settings import Arm
@@ -347,6 +348,8 @@ def _stage(
     if not reused:
         watch.stage_started(stage)
     artifact = artifacts.build(path, wanted, work)
+    if not reused:
+        release()
     watch.stage_finished(stage, artifact.manifest, reused)
     return artifact
 

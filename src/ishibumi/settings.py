@@ -199,6 +199,9 @@ class TrainSettings(Section):
     answer_weight: float = Field(
         default=1.0, gt=0, le=100, description="weight of a generated question's answer in the loss; other text has 1"
     )
+    learned_scale: float = Field(
+        default=1.0, gt=0, le=4, description="how much of what the stage learned is kept; less forgets less"
+    )
     warmup_share: float = Field(default=0.05, ge=0, lt=1, description="share of steps in which the learning rate rises")
     schedule: Literal["cosine", "linear", "constant"] = Field(
         default="linear", description="how the learning rate falls to zero"

@@ -57,9 +57,9 @@ class Answer:
     passage_cut: bool
     cited: str = ""
     cites_right: bool = False
-    quoted: str = ""
     refused: bool = False
     mean_logprob: float | None = None
+    quoted: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 Answers are stored arm by arm, so that a stopped exam goes on with the arm it was in.
 """
 
-import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -18,6 +17,7 @@ from ishibumi.exam.free import NAME as FREE_ANSWERS
 from ishibumi.exam.free import answer_freely
 from ishibumi.exam.free_questions import FreeQuestion
 from ishibumi.exam.questions import TRAINING, Question
+from ishibumi.memory import release
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import Arm, ExamSettings
 
@@ -66,7 +66,7 @@ def sit_exam(
             measured = perplexity_by_language(model, general)
             write_json(directory / f"perplexity_{side.name}.json", {k: asdict(v) for k, v in measured.items()})
         del model
-        gc.collect()  # the next side's weights need the room
+        release()  # the next side's weights need the room
 
 
 def load_answers(directory: Path) -> list[Answer]:

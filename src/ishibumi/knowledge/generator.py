@@ -69,7 +69,7 @@ def _japanese(
     for sentence in story.sentences:
         found = keyword_questions(story, sentence, rng, num_wordings)
         questions += [("keywords", text, answer, sentence.text) for text, answer in found]
-    questions += _open(document, [c.text for c in story.contexts], num_views, rng)
+    questions += _open(document, [c.text for c in story.contexts], num_views if num_wordings else 0, rng)
     return views, questions, story.source
 
 
@@ -80,7 +80,7 @@ def _english(
     views = views_en.views_of(story, count=num_views, rng=rng)
     asked = rules_en.ask(story, wordings_per_fact=num_wordings, rng=rng)
     questions = [(w.rule, text, w.answer, sentence) for w, text, sentence in asked]
-    questions += _open(document, list(story.contexts), num_views, rng)
+    questions += _open(document, list(story.contexts), num_views if num_wordings else 0, rng)
     return views, questions, story.source
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from ishibumi.knowledge.items import Item
 from ishibumi.knowledge.leaks import language_of, remove_leaks
+from ishibumi.knowledge.open_questions import OPEN
 
 WHOLE = 200  # tokens: no question has as many, so that only a whole one counts as repeated
 
@@ -22,7 +23,7 @@ def hold_out(items: Sequence[Item], *, share: float, seed: int) -> tuple[list[It
     """
     if not share:
         return list(items), []
-    questions = [item for item in items if item.kind == "question"]
+    questions = [item for item in items if item.kind == "question" and item.rule != OPEN]
     shapes = {
         (language, rule)
         for language in ("en", "ja")

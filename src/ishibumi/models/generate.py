@@ -20,13 +20,14 @@ OnBatch = Callable[[int, int], None]
 class Reply:
     """What the model said; `stopped` is whether it ended by itself.
 
-    `mean_logprob` is the mean log-probability (nats) of its tokens, the end token included: 0 is certain.
+    `mean_logprob` is the mean log-probability (nats) of its tokens, the end token included: 0 is certain. A server does
+    not tell it.
     """
 
     text: str
     stopped: bool
     num_tokens: int
-    mean_logprob: float
+    mean_logprob: float | None = None
 
 
 @dataclass(frozen=True)

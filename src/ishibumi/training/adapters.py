@@ -128,6 +128,16 @@ def _make_trainable(
     return Trainable(name, lora, rate, None)
 
 
+@torch.no_grad()
+def scale_learned(trainables: Iterable[Trainable], scale: float) -> None:
+    """Keep `scale` of every change: pairs count for so much, matrices that train in full go so far from their start."""
+    for t in trainables:
+        if isinstance(t.module, LoraLinear):
+            t.module.scale *= scale
+        elif t.start is not None:
+            t.weight.copy_(torch.lerp(t.start.float(), t.weight.float(), scale))
+
+
 def prove_trained(network: nn.Module, trainables: list[Trainable]) -> list[dict[str, object]]:
     """A row for every matrix that trained: name, kind, size, learning rate, how far it moved.
 

@@ -36,7 +36,7 @@ def save_adapter(
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base,
         "r": settings.rank,
-        "lora_alpha": settings.alpha,
+        "lora_alpha": settings.alpha * settings.learned_scale,
         "lora_dropout": 0.0,
         "bias": "none",
         "target_modules": [target for target in settings.targets if any(is_named(name, target) for name in lora)],

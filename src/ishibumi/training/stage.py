@@ -16,7 +16,7 @@ from ishibumi.artifacts import write_json, write_jsonl
 from ishibumi.errors import TrainingError
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import TrainSettings
-from ishibumi.training.adapters import attach, merge, prove_trained
+from ishibumi.training.adapters import attach, merge, prove_trained, scale_learned
 from ishibumi.training.attention import hidden_states
 from ishibumi.training.batches import Plan, make_plan
 from ishibumi.training.checkpoint import NAME as CHECKPOINT
@@ -86,6 +86,7 @@ def run_stage(
         if not is_compiled:
             layers.close()
         history = train(model.network, trainables, plan, settings, directory, on_step=on_step, should_stop=should_stop)
+    scale_learned(trainables, settings.learned_scale)
     proof = prove_trained(model.network, trainables)
     save_adapter(directory / "adapter", model.network, trainables, settings, model.name)
     difference = merge_difference(model, plan, lambda: merge(model.network, trainables))

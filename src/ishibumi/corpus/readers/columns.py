@@ -39,7 +39,7 @@ class _Chosen:
 def row_of(values: Mapping[str, Any], source: Source, origin: str, columns: ColumnSettings) -> Row | InputError:
     """The Row in `values`, or the error for one that has no text, or something else where a text or number must be."""
     try:
-        chosen = chosen_columns(tuple(values), columns)
+        chosen = chosen_columns(tuple(values), columns)  # type: ignore[arg-type]
         if not chosen.by_field["text"]:
             raise _no_text(origin, list(values), columns)
         name = chosen.by_field["text"][0]

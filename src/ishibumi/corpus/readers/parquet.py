@@ -44,7 +44,7 @@ def _of_parquet(file: Any, source: Source, columns: ColumnSettings) -> "Iterator
         if rows.total_byte_size > MAX_DOCUMENT_BYTES * max(1, rows.num_rows):
             raise too_large(f"{source.name}#1")
     names = tuple(parquet.schema_arrow.names)
-    chosen = chosen_columns(names, columns).by_field
+    chosen = chosen_columns(names, columns).by_field  # type: ignore[arg-type]
     used = list(dict.fromkeys(name for found in chosen.values() for name in found))
     # Without a text all names are read, so that the message can list them.
     yield from parquet.iter_batches(ROWS_AT_ONCE, columns=used if chosen["text"] else None)

@@ -1,7 +1,7 @@
 """A stream of XML → its elements of some names, one by one, in bounded memory."""
 
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, cast
 from xml.etree.ElementTree import Element, XMLPullParser
 
 from ishibumi.corpus.readers.source import MAX_DOCUMENT_BYTES, too_large
@@ -20,8 +20,7 @@ def elements(stream: BinaryIO, name: str, *, wanted: frozenset[str]) -> Iterator
     while chunk := stream.read(_CHUNK):
         parser.feed(chunk)
         num_unused += len(chunk)
-        for event, element in parser.read_events():
-            assert isinstance(element, Element)
+        for event, element in cast(Iterator[tuple[str, Element]], parser.read_events()):
             local = element.tag.rpartition("}")[2]
             if is_root or (event == "end" and local in wanted):
                 yield local, element
