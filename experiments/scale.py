@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import torch
+from variants import perplexities
 
 from ishibumi.config import load
 from ishibumi.corpus.read import load_documents
@@ -18,7 +19,6 @@ from ishibumi.exam.questions import HELD_OUT, TRAINING
 from ishibumi.exam.sit import load_perplexities
 from ishibumi.models.load import load_finished, load_model
 from ishibumi.pipeline import exam_questions
-from variants import perplexities
 
 
 @torch.no_grad()
