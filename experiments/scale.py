@@ -31,7 +31,7 @@ def main() -> None:
     before = {k: v.value for k, v in load_perplexities(run.run_dir / "exam")["before"].items()}
     for scale in map(float, sys.argv[3:]):
         model = load_finished(run.settings.model, run.run_dir)
-        for name, weight in model.network.state_dict().items():
+        for name, weight in model.network.named_parameters():
             weight.copy_(torch.lerp(base[name].float(), weight.float(), scale))
         answers = run_arm("engraved", model, questions, documents, run.settings.exam)
         right = {

@@ -14,7 +14,7 @@ from torch import nn
 from ishibumi.errors import TrainingError, UsageError
 from ishibumi.models.load import LoadedModel
 from ishibumi.training.adapters import LoraLinear, Trainable, attach, merge, prove_trained, scale_learned
-from ishibumi.training.saved import save_adapter
+from ishibumi.training.saved import keep_share, save_adapter
 from ishibumi.training.stage import Mix, run_stage
 from ishibumi.training.trainer import train
 
@@ -162,6 +162,18 @@ def test_half_of_what_was_learned_is_half_way_from_the_start(
         torch.testing.assert_close(half[name], (start + whole[name]) / 2, rtol=1e-5, atol=1e-6)
     theirs = PeftModel.from_pretrained(tiny.load(model_dir("gemma3")).network, tmp_path / "adapter").eval()  # type: ignore[arg-type]
     torch.testing.assert_close(logits(theirs), logits(models[0].network), rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_that_keeps_a_share_is_on_the_way_back_to_its_base(model_dir: Callable[[str], Path]) -> None:
+    model, base = tiny.load(model_dir("gemma3")), tiny.load(model_dir("gemma3"))
+    start = {name: weight.clone() for name, weight in base.network.state_dict().items()}
+    with torch.no_grad():
+        for weight in model.network.parameters():
+            weight.add_(0.4)
+    keep_share(model, base, 0.25)
+    for name, weight in model.network.named_parameters():
+        torch.testing.assert_close(weight.detach(), start[name] + 0.1)
+    assert all(torch.equal(weight, start[name]) for name, weight in base.network.state_dict().items())
 
 
 def test_a_stage_compares_the_merged_model_with_the_trained_one(

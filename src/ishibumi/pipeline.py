@@ -38,7 +38,7 @@ from ishibumi.models.load import base_identity, find_base, load_finished, load_m
 from ishibumi.report_stage import fill_report
 from ishibumi.settings import Arm
 from ishibumi.training.cpt import cpt_examples, cpt_mix
-from ishibumi.training.saved import save_merged
+from ishibumi.training.saved import keep_share, save_merged
 from ishibumi.training.sft import sft_examples, sft_mix
 from ishibumi.training.stage import run_stage
 
@@ -230,6 +230,8 @@ def tune_chat(run: Run, *, watch: Watch = SILENT) -> Artifact:
                 on_step=lambda record: watch.step("sft", record),
                 should_stop=watch.should_stop,
             )
+        if settings.sft.kept < 1:
+            keep_share(model, load_model(settings.model, run.base_dir), settings.sft.kept)
         save_merged(directory / "model", model)
         return manifest
 

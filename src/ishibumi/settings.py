@@ -224,6 +224,9 @@ class SftSettings(TrainSettings):
     rank: int = Field(default=16, ge=1, le=4096, description="LoRA rank r")
     alpha: float = Field(default=32, gt=0, description="LoRA alpha; updates are scaled by alpha / r")
     learning_rate: float = Field(default=1e-4, gt=0, le=1, description="peak learning rate")
+    kept: float = Field(
+        default=1.0, gt=0, le=1, description="share of all that both stages changed in the base; less forgets less"
+    )
     review_share: float = Field(default=0.0, ge=0, le=1, description="share of tokens that repeat generated questions")
 
 

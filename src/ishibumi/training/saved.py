@@ -51,6 +51,14 @@ def save_adapter(
         write_json(directory / "adapter_config.json", config)
 
 
+@torch.no_grad()
+def keep_share(model: LoadedModel, base: LoadedModel, share: float) -> None:
+    """Go back towards the base: its weights + `share` of what is different now."""
+    before = dict(base.network.named_parameters())
+    for name, weight in model.network.named_parameters():  # a tied matrix once
+        weight.copy_(torch.lerp(before[name].float(), weight.float(), share))
+
+
 def save_merged(directory: Path, model: LoadedModel) -> None:
     """Write the whole model as transformers loads it, tokenizer and chat template included."""
     with disk_errors(directory):
