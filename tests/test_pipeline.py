@@ -207,7 +207,7 @@ def test_a_changed_setting_remakes_what_depends_on_it_and_nothing_else(project: 
 
 
 def test_without_chat_tuning_the_engraved_model_is_the_finished_one(project: Path) -> None:
-    flags = ("--set", "sft.epochs=0", "--set", "exam.general=[]", "--set", "exam.questions=[]")
+    flags = ("--set", "sft.epochs=0", "--set", "sft.kept=1", "--set", "exam.general=[]", "--set", "exam.questions=[]")
     flags += ("--set", "exam.training_questions=0", "--set", "exam.generated_share=0")
     code, _, err = call("run", project, *flags)
     assert code == 0, err
