@@ -331,3 +331,16 @@ def test_figures_are_written_as_people_write_them() -> None:
     assert [percent(x) for x in (0, 0.004, 0.634, 0.996, 1)] == ["0%", "0.4%", "63%", "99.6%", "100%"]
     assert [rate(x) for x in (5e-4, 3e-5, 2.5e-4, 0.01, 0)] == ["5e-4", "3e-5", "2.5e-4", "0.01", "0"]
     assert [percent_fine(x) for x in (0.03, 0.00041, 0.123)] == ["3.0%", "0.041%", "12%"]
+
+
+def test_the_quoted_sentence_stands_under_the_reply_and_is_escaped() -> None:
+    document = Document("d1", "本文。", "題", None, "ja", "d1:1")
+    question = Question("q1", "d1", "ja", "スコアは？", "2-0", (), "score")
+    said = "決勝は<b>2対0</b>だった。"
+    answer = Answer("q1", "d1", "engraved", "2-0", True, True, True, 5, False, "題", True, quoted=said)
+    arms = summarise([answer], [question], {"q1": True})
+    data = ReportData(
+        title="t", language="ja", created="", model="m", recipe="mixed", documents=[document],
+        questions=[question], answers=[answer], arms=arms,
+    )  # fmt: skip
+    assert "«決勝は&lt;b&gt;2対0&lt;/b&gt;だった。»" in render_report(data)
