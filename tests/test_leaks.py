@@ -133,3 +133,12 @@ def test_a_hundred_thousand_items_take_seconds() -> None:
     kept, leaked = remove_leaks(items, exam)
     assert (len(kept), leaked) == (20_000, [])
     assert time.perf_counter() - started < 10
+
+
+def test_a_view_loses_only_the_lines_that_have_exam_wording() -> None:
+    exam = "Who won the final of the national chess contest held in Oslo?"
+    leaking = "She won the final of the national chess contest held in Oslo."
+    view = Item("d", "view", "model:facts", f"Chess is old.\n{leaking}\nOslo is cold.")
+    kept, leaked = remove_leaks([view, Item("d", "view", "model:restate", leaking)], [exam])
+    assert [item.text for item in kept] == ["Chess is old.\nOslo is cold."]
+    assert [item.text for item in leaked] == [leaking, leaking]

@@ -15,10 +15,10 @@ import pytest
 import tiny
 
 from ishibumi.corpus.documents import Document
-from ishibumi.errors import ModelError, UsageError
+from ishibumi.errors import ArtifactError, ModelError, UsageError
 from ishibumi.knowledge import writer_endpoint
 from ishibumi.knowledge.prompts import prompt_for
-from ishibumi.knowledge.reply_cache import load_reply
+from ishibumi.knowledge.reply_cache import NAME, load_replies, save_reply
 from ishibumi.knowledge.writer_endpoint import NOT_ASKED
 from ishibumi.knowledge.writer_model import prompt_ids
 from ishibumi.knowledge.written import Written, what_counts, write_items
@@ -283,7 +283,7 @@ def test_the_key_stands_in_no_file_and_no_setting(tmp_path: Path, monkeypatch: p
         chosen = settings(server.url, tmp_path, api_key_env="A_KEY")
         write(chosen)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(files) == 3 and not any(b"sk-secret" in path.read_bytes() for path in files)
+    assert len(files) == 1 and not any(b"sk-secret" in path.read_bytes() for path in files)
     assert "sk-secret" not in chosen.model_dump_json()
     monkeypatch.delenv("A_KEY")
     with pytest.raises(UsageError, match=r"^The environment variable A_KEY .* is not set\.$"):
@@ -325,7 +325,7 @@ def test_a_stop_keeps_what_is_under_way(tmp_path: Path) -> None:
         chosen = settings(server.url, tmp_path, concurrency=3)
         with pytest.raises(KeyboardInterrupt):
             write_items("endpoint", DOCUMENTS, chosen, model=ModelSettings(), base_dir=Path(), seed=1, on_reply=stop)
-        assert len(list(tmp_path.rglob("*.json"))) == 3
+        assert len(kept_replies(tmp_path)) == 3
         write(chosen)
     assert len(server.asked) == 3
 
@@ -359,9 +359,39 @@ def test_the_budget_is_not_passed_and_more_of_it_goes_on(tmp_path: Path) -> None
 def test_a_server_that_counts_no_tokens_is_charged_by_length(tmp_path: Path) -> None:
     with serving(lambda n, _: said(GOOD, tokens=None)) as server:
         write(settings(server.url, tmp_path))
-    (one, *_) = tmp_path.rglob("*.json")
-    reply = load_reply(tmp_path, one.stem)
-    assert reply and reply.text == GOOD and 200 < reply.num_tokens < 600
+    reply = kept_replies(tmp_path)[0]
+    assert reply.text == GOOD and 200 < reply.num_tokens < 600
+
+
+def kept_replies(directory: Path) -> list[Reply]:
+    """All replies on disk, in the order of their keys."""
+    keys = [json.loads(line)["key"] for line in (directory / NAME).read_text().splitlines()]
+    assert len(keys) == len(set(keys))
+    found = load_replies(directory, keys)
+    return [found[key] for key in sorted(keys)]
+
+
+def test_a_line_that_was_cut_off_is_no_reply_and_is_written_over(tmp_path: Path) -> None:
+    replies = {key: Reply(f"text {key}\nanother line", True, 3) for key in ("a", "b", "c")}
+    for key in ("a", "b"):
+        save_reply(tmp_path, key, replies[key])
+    whole = (tmp_path / NAME).read_bytes()
+    (tmp_path / NAME).write_bytes(whole[:-5])
+    assert load_replies(tmp_path, "abc") == {"a": replies["a"]}
+    for key in ("b", "c"):
+        save_reply(tmp_path, key, replies[key])
+    assert load_replies(tmp_path, "abc") == replies
+    assert load_replies(tmp_path, "c") == {"c": replies["c"]}
+    assert (tmp_path / NAME).read_bytes().startswith(whole)
+
+
+def test_a_line_that_is_no_reply_is_refused_with_its_number(tmp_path: Path) -> None:
+    save_reply(tmp_path, "a", Reply("text", True, 3))
+    with (tmp_path / NAME).open("a") as file:
+        file.write("nothing\n")
+    with pytest.raises(ArtifactError, match=r"replies\.jsonl:2 is no reply") as caught:
+        load_replies(tmp_path, "a")
+    assert "Delete this line" in str(caught.value.hint)
 
 
 # --- a local model ----------------------------------------------------------------------------------------------------
@@ -383,8 +413,7 @@ def write_locally(chosen: KnowledgeSettings, *, seed: int = 1, limit: int | None
 
     model = ModelSettings(device="cpu", dtype="float32")
     write_items("model", DOCUMENTS, chosen, model=model, base_dir=Path(), seed=seed, on_reply=stop_at)
-    files = sorted(Path(chosen.cache).rglob("*.json"))
-    return [reply for path in files if (reply := load_reply(Path(chosen.cache), path.stem))]
+    return kept_replies(Path(chosen.cache))
 
 
 @pytest.fixture
@@ -420,11 +449,11 @@ def test_a_broken_run_goes_on_with_the_batches_that_are_there(base: Path, tmp_pa
     chosen = local(base, tmp_path / "a", batch_prompts=2)
     with pytest.raises(KeyboardInterrupt):
         write_locally(chosen, limit=4)
-    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "a").rglob("*.json")}
-    assert len(made) == 4
+    made = (tmp_path / "a" / NAME).read_bytes()
+    assert made.count(b"\n") == 4
     again, whole = write_locally(chosen), write_locally(local(base, tmp_path / "b"))
     assert [(r.text, r.stopped) for r in again] == [(r.text, r.stopped) for r in whole]
-    assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in made.items())
+    assert (tmp_path / "a" / NAME).read_bytes().startswith(made)
 
 
 def test_a_document_too_long_for_the_model_is_counted(base: Path, tmp_path: Path) -> None:
@@ -433,7 +462,7 @@ def test_a_document_too_long_for_the_model_is_counted(base: Path, tmp_path: Path
     model = ModelSettings(device="cpu", dtype="float32")
     written = write_items("model", long, chosen, model=model, base_dir=Path(), seed=1, on_reply=lambda *_: None)
     assert written.refused["document too long for the writing model"] == 2
-    assert len(list((tmp_path / "a").rglob("*.json"))) == 6
+    assert len(kept_replies(tmp_path / "a")) == 6
 
 
 def test_a_model_with_a_chat_template_is_asked_in_it_and_others_are_shown_examples(base: Path, tmp_path: Path) -> None:

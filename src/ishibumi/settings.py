@@ -70,7 +70,7 @@ class DocumentSettings(Section):
 
 Generator = Literal["rules", "model", "endpoint", "none"]
 PromptKind = Literal[
-    "questions", "reverse", "facts", "restate", "key_facts", "timeline", "relations", "implications", "dialogue",
+    "questions", "inferred", "reverse", "facts", "restate", "key_facts", "timeline", "relations", "implications", "dialogue",
     "study_notes",
 ]  # fmt: skip
 PROMPT_KINDS: tuple[PromptKind, ...] = get_args(PromptKind)

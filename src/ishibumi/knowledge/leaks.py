@@ -9,7 +9,7 @@ What was generated is left out where it leaks (remove_leaks); what the user gave
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from ishibumi.knowledge.checks import comparable
@@ -108,13 +108,26 @@ def find_leaks(texts: Iterable[tuple[str, str]], questions: Sequence[tuple[str, 
 def remove_leaks(
     items: Sequence[Item], exam_questions: Sequence[str], *, n: int = NGRAM
 ) -> tuple[list[Item], list[Item]]:
-    """(kept, leaked): the items whose text, with its answer, repeats no exam wording, and the others."""
+    """(kept, leaked): the items whose text, with its answer, repeats no exam wording, and the others.
+
+    A view whose lines are each a fact of its own loses only the lines that do; those are leaked items then.
+    """
     sets = exam_sets(exam_questions, n=n)
     kept: list[Item] = []
     leaked: list[Item] = []
     for item in items:
         text = f"{item.text}\n{item.answer}" if item.answer else item.text
-        (leaked if shares_ngram(sets, text, n=n) else kept).append(item)
+        if not shares_ngram(sets, text, n=n):
+            kept.append(item)
+            continue
+        lines = item.text.split("\n") if item.rule.endswith(":facts") else []
+        clean = [line for line in lines if not shares_ngram(sets, line, n=n)]
+        rest = replace(item, text="\n".join(clean))
+        if clean and not shares_ngram(sets, rest.text, n=n):
+            kept.append(rest)
+            leaked += [replace(item, text=line) for line in lines if line not in clean]
+        else:
+            leaked.append(item)
     return kept, leaked
 
 

@@ -20,7 +20,12 @@ from ishibumi.models.chat_format import Message
 from ishibumi.settings import PromptKind
 
 Form = Literal["text", "facts", "questions"]
-FORMS: Mapping[str, Form] = {"facts": "facts", "questions": "questions", "reverse": "questions"}
+FORMS: Mapping[str, Form] = {
+    "facts": "facts",
+    "questions": "questions",
+    "inferred": "questions",
+    "reverse": "questions",
+}
 HEADINGS = {"ja": ("### 文章", "### 課題", "### 解答"), "en": ("### Text", "### Task", "### Solution")}
 STOP_TEXTS = ("\n### ",)
 

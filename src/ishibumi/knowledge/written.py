@@ -19,7 +19,7 @@ from ishibumi.knowledge.checks import check_items, comparable
 from ishibumi.knowledge.evidence import with_evidence
 from ishibumi.knowledge.items import Item
 from ishibumi.knowledge.prompts import prompt_for
-from ishibumi.knowledge.reply_cache import Request, load_reply, save_reply
+from ishibumi.knowledge.reply_cache import Request, load_replies, save_reply
 from ishibumi.knowledge.reply_lines import read_facts, read_questions, read_text
 from ishibumi.knowledge.writer_endpoint import NOT_ASKED, ask_endpoint
 from ishibumi.knowledge.writer_model import ask_model
@@ -76,7 +76,7 @@ def write_items(
     requests = _requests(writer, documents, settings, [*identity, name], seed)
     cache = base_dir / Path(settings.cache).expanduser()
     by_key = {request.key: request for request in requests}  # documents with the same text share their replies
-    replies = {key: reply for key in by_key if (reply := load_reply(cache, key))}
+    replies = load_replies(cache, by_key)
     missing = [request for key, request in by_key.items() if key not in replies]
 
     def keep(request: Request, reply: Reply) -> None:
