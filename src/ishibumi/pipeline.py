@@ -38,6 +38,7 @@ from ishibumi.models.load import base_identity, find_base, load_finished, load_m
 from ishibumi.report_stage import fill_report
 from ishibumi.settings import Arm
 from ishibumi.training.cpt import cpt_examples, cpt_mix
+from ishibumi.training.rehearsal import rehearsal_texts
 from ishibumi.training.saved import keep_share, save_merged
 from ishibumi.training.sft import sft_examples, sft_mix
 from ishibumi.training.stage import run_stage
@@ -183,6 +184,15 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
         refuse_leaks(run, documents, chats, _own_questions(run))
         model = load_model(settings.model, run.base_dir)
         items, replay = load_items(_path(run, "knowledge")), read_texts(replay_paths)
+        if settings.replay.rehearsal_texts:
+            replay += rehearsal_texts(
+                model,
+                replay,
+                directory,
+                count=settings.replay.rehearsal_texts,
+                seed=settings.seed,
+                on_text=partial(watch.answered, "rehearsal"),
+            )
         examples = cpt_examples(model, documents, items, replay, chats, settings)
         manifest = run_stage(
             model,

@@ -150,6 +150,11 @@ class ReplaySettings(Section):
 
     paths: list[str] = Field(default=[], description="files with general text, relative to the settings file")
     share: float = Field(default=0.0, ge=0, le=0.9, description="share of the tokens of continued pretraining")
+    rehearsal_texts: int = Field(
+        default=0,
+        ge=0,
+        description="texts of about 100 tokens that the base writes itself before it trains, begun as those of paths",
+    )
 
 
 class ChatSource(Section):
