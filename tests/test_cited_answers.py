@@ -17,24 +17,28 @@ from ishibumi.training.sft import sft_examples
 
 FINAL = Document("a", "決勝は2対0だった。", "【速報】スペイン\n優勝", None, "ja", "a:1")
 ITEM = Item("a", "question", "cleft", "スコアは？", "2-0", "決勝は2対0だった。")
+NAME = Item("a", "question", "cleft", "勝ったのは？", "スペイン", "決勝は2対0だった。")
 
 
 @pytest.mark.parametrize(
-    ("cites", "reply"),
+    ("cites", "item", "reply"),
     [
-        ("sentence", "【速報 スペイン 優勝】«決勝は2対0だった。» 2-0</s>"),
-        ("title", "【速報 スペイン 優勝】2-0</s>"),
-        ("none", "2-0</s>"),
+        ("sentence", ITEM, "【速報 スペイン 優勝】«決勝は2対0だった。» 2-0</s>"),
+        ("sentence", NAME, "【速報 スペイン 優勝】«決勝は2対0だった。» スペイン</s>"),
+        ("title", ITEM, "【速報 スペイン 優勝】2-0</s>"),
+        ("none", ITEM, "2-0</s>"),
+        ("figures", ITEM, "【速報 スペイン 優勝】«決勝は2対0だった。» 2-0</s>"),
+        ("figures", NAME, "スペイン</s>"),
     ],
 )
 def test_both_stages_train_answers_with_their_source_if_that_is_set(
-    cites: str, reply: str, model_dir: Callable[[str], Path]
+    cites: str, item: Item, reply: str, model_dir: Callable[[str], Path]
 ) -> None:
     model = tiny.load(model_dir("llama"))
     settings = Settings.model_validate({"knowledge": {"cite": cites}, "documents": {"prefix_share": 0.0}})
     made = [
-        cpt_examples(model, [FINAL], [ITEM], [], [], settings)[1],
-        sft_examples(model, [FINAL], [ITEM], [], settings)[0],
+        cpt_examples(model, [FINAL], [item], [], [], settings)[1],
+        sft_examples(model, [FINAL], [item], [], settings)[0],
     ]
     for example in made:
         learned = [i for i, is_learned in zip(example.ids, example.learned, strict=True) if is_learned]

@@ -70,8 +70,8 @@ class DocumentSettings(Section):
 
 Generator = Literal["rules", "model", "endpoint", "none"]
 PromptKind = Literal[
-    "questions", "inferred", "reverse", "facts", "restate", "key_facts", "timeline", "relations", "implications", "dialogue",
-    "study_notes",
+    "questions", "inferred", "reverse", "facts", "restate", "key_facts", "timeline", "relations", "implications",
+    "dialogue", "study_notes",
 ]  # fmt: skip
 PROMPT_KINDS: tuple[PromptKind, ...] = get_args(PromptKind)
 
@@ -133,9 +133,10 @@ class KnowledgeSettings(Section):
     wordings_per_fact: int = Field(
         default=4, ge=0, le=100, description="questions that rules ask about each fact that is found"
     )
-    cite: Literal["none", "title", "sentence"] = Field(
+    cite: Literal["none", "title", "sentence", "figures"] = Field(
         default="sentence",
-        description="what stands before an answer: nothing, 【the document's title】, or also «the sentence» it is in",
+        description="what stands before an answer: nothing, 【the document's title】, or also «the sentence» it is in; "
+        "figures: both before an answer that has a figure, nothing before others",
     )
     prompts: list[PromptKind] = Field(default=list(PROMPT_KINDS), description="what model and endpoint are asked for")
     cache: str = Field(

@@ -26,7 +26,7 @@ def cpt_examples(
 ) -> list[Example]:
     """All examples of the stage. Whether document i has its date in front is a pure function of (seed, i)."""
     share = settings.documents.prefix_share
-    titles = cited_titles(documents, settings)
+    titles = {document.id: title_of(document) for document in documents}
     examples: list[Example] = []
     for i, document in enumerate(documents):
         with_prefix = np.random.default_rng([settings.seed, i]).random() < share
@@ -35,7 +35,7 @@ def cpt_examples(
         if item.kind == "view":
             examples.append(_text(model, item.text, item.document_id, "view"))
         else:
-            examples.append(question_example(model, quoting(item, settings), titles.get(item.document_id)))
+            examples.append(question_example(model, item, titles[item.document_id], settings))
     examples += [_text(model, text, "", "replay") for text in replay]
     examples += [chat_example(model, chat) for chat in chats]
     return examples
@@ -47,19 +47,12 @@ def cpt_mix(settings: Settings) -> Mix:
     return Mix(own=("document", "view", "question"), shares=shares)
 
 
-def cited_titles(documents: Sequence[Document], settings: Settings) -> dict[str, str]:
-    """Document id → what answers call it; empty where answers cite nothing."""
-    return {d.id: title_of(d) for d in documents} if settings.knowledge.cite != "none" else {}
-
-
-def quoting(item: Item, settings: Settings) -> Item:
-    """The item without its sentence where answers quote none."""
-    return item if settings.knowledge.cite == "sentence" else replace(item, evidence="")
-
-
-def question_example(model: LoadedModel, item: Item, title: str | None) -> Example:
-    """A question in the chat format, of which the answer is learned, with its source where there is a title."""
-    answer = item.answer if title is None else cited(title, item.answer, item.evidence)
+def question_example(model: LoadedModel, item: Item, title: str, settings: Settings) -> Example:
+    """A question in the chat format, of which the answer is learned, with its source in front as knowledge.cite says."""
+    cite = settings.knowledge.cite
+    names_source = cite in ("title", "sentence") or (cite == "figures" and any(c.isdigit() for c in item.answer))
+    evidence = "" if cite == "title" else item.evidence
+    answer = cited(title, item.answer, evidence) if names_source else item.answer
     messages = [{"role": "user", "content": item.text}, {"role": "assistant", "content": answer}]
     return Example(*model.format.conversation_ids(messages), item.document_id, "question")
 

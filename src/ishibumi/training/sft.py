@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from ishibumi.corpus.chat_data import Conversation
 from ishibumi.corpus.documents import Document
+from ishibumi.knowledge.citation import title_of
 from ishibumi.knowledge.items import Item
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import Settings
-from ishibumi.training.cpt import chat_example, cited_titles, question_example, quoting
+from ishibumi.training.cpt import chat_example, question_example
 from ishibumi.training.stage import Mix
 from ishibumi.training.tokens import Example
 
@@ -20,9 +21,9 @@ def sft_examples(
     settings: Settings,
 ) -> list[Example]:
     """All conversations, and every generated question to draw from."""
-    titles = cited_titles(documents, settings)
+    titles = {document.id: title_of(document) for document in documents}
     asked = [item for item in items if item.kind == "question"]
-    questions = [question_example(model, quoting(i, settings), titles.get(i.document_id)) for i in asked]
+    questions = [question_example(model, item, titles[item.document_id], settings) for item in asked]
     return [*(chat_example(model, chat) for chat in chats), *questions]
 
 
