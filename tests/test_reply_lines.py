@@ -6,7 +6,7 @@ import pytest
 
 from ishibumi.corpus.documents import Document
 from ishibumi.knowledge.checks import check_items
-from ishibumi.knowledge.items import Item
+from ishibumi.knowledge.items import REFUSALS, Item
 from ishibumi.knowledge.prompts import FORMS, prompt_for, wording
 from ishibumi.knowledge.reply_lines import read_facts, read_questions, read_text
 from ishibumi.settings import PROMPT_KINDS
@@ -104,7 +104,8 @@ def test_the_worked_examples_are_as_the_prompt_asks_and_pass_the_checks(language
         form = FORMS.get(kind, "text")
         if form == "questions":
             pairs = read_questions(reply, stopped=True)
-            assert len(pairs) == reply.count("Q:") and len({answer for _, answer in pairs}) == reply.count("A:") == 2
+            assert len(pairs) == reply.count("Q:") and reply.count("A:") == 2
+            assert {answer for _, answer in pairs} == {REFUSALS[language]} or len({a for _, a in pairs}) == 2
             assert all(len(answer.split()) <= 6 for _, answer in pairs)
             items = [Item("d", "question", f"model:{kind}", question, answer) for question, answer in pairs]
         elif form == "facts":

@@ -18,10 +18,10 @@ from ishibumi.corpus.documents import Document
 from ishibumi.errors import ArtifactError, ModelError, UsageError
 from ishibumi.knowledge import writer_endpoint
 from ishibumi.knowledge.prompts import prompt_for
-from ishibumi.knowledge.reply_cache import NAME, load_replies, save_reply
+from ishibumi.knowledge.reply_cache import NAME, Request, load_replies, save_reply
 from ishibumi.knowledge.writer_endpoint import NOT_ASKED
 from ishibumi.knowledge.writer_model import prompt_ids
-from ishibumi.knowledge.written import Written, what_counts, write_items
+from ishibumi.knowledge.written import Written, read_replies, what_counts, write_items
 from ishibumi.models.generate import Reply
 from ishibumi.settings import KnowledgeSettings, ModelSettings
 
@@ -479,3 +479,20 @@ def test_a_model_with_a_chat_template_is_asked_in_it_and_others_are_shown_exampl
     own = tiny.load(base)
     assert own.format.is_own
     assert own.tokenizer.decode(prompt_ids(own, prompt, chats=True)) == f"[{prompt.messages()[0]['content']}]!"
+
+
+# --- what no document tells -------------------------------------------------------------------------------------------
+
+
+def test_questions_that_no_document_answers_are_learned_as_refusals() -> None:
+    reply = (
+        "Q: How many people watched Spain in game 0? | Q: What was the crowd when Spain beat Argentina in game 0? "
+        "| A: 80,000\nQ: Who lost to Spain in game 1? | A: I do not know"
+    )
+    request = Request("k", "d0", prompt_for(DOCUMENTS[0], "unknown"))
+    written = read_replies("endpoint", DOCUMENTS, [(request, Reply(reply, True, 9))])
+    assert [(item.text[:22], item.answer, item.evidence) for item in written.items] == [
+        ("How many people watche", "I do not know", ""),
+        ("What was the crowd whe", "I do not know", ""),
+    ]
+    assert written.refused["another document may answer"] == 1  # d1 tells of game 1

@@ -70,8 +70,8 @@ class DocumentSettings(Section):
 
 Generator = Literal["rules", "model", "endpoint", "none"]
 PromptKind = Literal[
-    "questions", "inferred", "reverse", "facts", "restate", "key_facts", "timeline", "relations", "implications",
-    "dialogue", "study_notes",
+    "questions", "inferred", "reverse", "unknown", "facts", "restate", "key_facts", "timeline", "relations",
+    "implications", "dialogue", "study_notes",
 ]  # fmt: skip
 PROMPT_KINDS: tuple[PromptKind, ...] = get_args(PromptKind)
 

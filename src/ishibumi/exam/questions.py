@@ -8,6 +8,7 @@ from typing import Any
 
 from ishibumi.errors import InputError
 from ishibumi.exam.refusal import is_refusal
+from ishibumi.knowledge.items import REFUSALS
 
 REQUIRED = ("id", "document_id", "language", "question", "answer")
 LANGUAGES = ("ja", "en")
@@ -15,7 +16,6 @@ HELD_OUT, REVERSED, COMBINED, UNANSWERABLE = "held_out", "reversed", "combined",
 SPLITS = (HELD_OUT, REVERSED, COMBINED, UNANSWERABLE)
 # What the run adds by itself: exam.drawn.
 GENERATED, TRAINING = "generated", "training"
-REFUSALS = {"ja": "分かりません", "en": "I do not know"}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ishibumi.knowledge.items import Item
+from ishibumi.knowledge.items import Item, is_unknown
 from ishibumi.knowledge.open_questions import MAX_ANSWER_CHARACTERS as MAX_OPEN_CHARACTERS
 from ishibumi.knowledge.open_questions import OPEN
 from ishibumi.knowledge.words import words
@@ -21,6 +21,8 @@ MAX_VIEW_CHARACTERS = 400  # beside four times the document
 MAX_REPEATS = 3  # of one sentence in a view; a small model that runs in circles has more
 # What is surely a name: a capital within an English sentence, katakana of several parts.
 _NAMES = re.compile(r"(?<=[a-z,;] )[A-ZÀ-Þ][^\W\d_]{2,}|[ァ-ヺー]+(?:・[ァ-ヺー]+)+")
+# What tells one event from another: katakana, several kanji, figures, capitals.
+_TELLING = re.compile(r"[ァ-ヺー・]{2,}|[一-鿿々]{2,}|\d+[月日分年]?|\b[A-ZÀ-Þ][^\W\d_]+")
 # «the second goal» of a text that tells of two is no figure of its own
 _ORDINAL = re.compile(r"(?<!\d)\d(?:[つ点番人回度]目|st|nd|rd|th)(?![a-z])")
 NUMBER_WORDS = {word: str(n) for n, word in enumerate(words("one two three four five six seven eight nine ten"), 1)}
@@ -85,6 +87,8 @@ def _fault(item: Item, source: _Source, language: str) -> str:
         return "empty"
     if not _is_in_language(item.text, language):
         return "another language"
+    if is_unknown(item):  # it may name what the document does not have
+        return "long question" if len(item.text) > MAX_QUESTION_CHARACTERS[language] else ""
     if not figures(_ORDINAL.sub("", item.text)) <= source.figures:
         return "figure not in the document"
     if not all(_is_known_name(name, source) for name in _NAMES.findall(unicodedata.normalize("NFKC", item.text))):
@@ -97,6 +101,13 @@ def _is_known_name(name: str, source: _Source) -> bool:
     if name[0] >= "ァ":
         return all(part in source.whole for part in name.split("・"))
     return any(word.startswith(name[:3].lower()) for word in source.words)
+
+
+def may_know(source: str, question: str) -> bool:
+    """Whether the source has all names and figures of the question, so that it may answer it."""
+    found = comparable(source)
+    telling = _TELLING.findall(unicodedata.normalize("NFKC", question))
+    return all(comparable(word) in found for word in telling)
 
 
 def _fault_of_view(item: Item, source: _Source) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from ishibumi.corpus.documents import Document
 from ishibumi.knowledge import english, japanese
 from ishibumi.knowledge.checks import comparable
-from ishibumi.knowledge.items import Item
+from ishibumi.knowledge.items import Item, is_unknown
 
 
 def with_evidence(item: Item, document: Document) -> Item:
@@ -13,7 +13,7 @@ def with_evidence(item: Item, document: Document) -> Item:
 
     Of several sentences it is the one that shares the most pairs of characters with the question, if one does so alone.
     """
-    if item.kind == "view":
+    if item.kind == "view" or is_unknown(item):
         return item
     split = english.split_sentences if document.language == "en" else japanese.split_sentences
     answer, asked = comparable(item.answer), _pairs(item.text)

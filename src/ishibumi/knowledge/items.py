@@ -34,7 +34,14 @@ class Item:
         return f"{self.document_id}:{digest[:8]}"
 
 
+REFUSALS = {"ja": "分かりません", "en": "I do not know"}  # the answers to what no document tells
+UNKNOWN = "unknown"  # the end of the rule of such questions
 HELD_OUT_FILE = "held_out.jsonl"
+
+
+def is_unknown(item: Item) -> bool:
+    """Whether the item asks what its document does not tell, so that the answer is a refusal."""
+    return item.rule.endswith(f":{UNKNOWN}")
 
 
 def load_items(directory: Path) -> list[Item]:

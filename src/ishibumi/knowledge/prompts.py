@@ -25,6 +25,7 @@ FORMS: Mapping[str, Form] = {
     "questions": "questions",
     "inferred": "questions",
     "reverse": "questions",
+    "unknown": "questions",
 }
 HEADINGS = {"ja": ("### 文章", "### 課題", "### 解答"), "en": ("### Text", "### Task", "### Solution")}
 STOP_TEXTS = ("\n### ",)
@@ -47,10 +48,9 @@ class Prompt:
     def messages(self) -> list[Message]:
         """The prompt for a chat model."""
         rules = wording(self.language)["rules"]
+        form = rules.get(self.kind) or f"{rules[self.form]}\n{rules['all']}"
         heading, _, _ = HEADINGS[self.language]
-        return [
-            {"role": "user", "content": f"{self.task}\n{rules[self.form]}\n{rules['all']}\n\n{heading}\n{self.text}"}
-        ]
+        return [{"role": "user", "content": f"{self.task}\n{form}\n\n{heading}\n{self.text}"}]
 
     def with_examples(self) -> str:
         """The prompt for a base model: two worked examples of invented facts, then the document."""

@@ -15,9 +15,9 @@ from typing import Any, Literal
 from ishibumi.artifacts import fingerprint
 from ishibumi.corpus.dates import format_date
 from ishibumi.corpus.documents import Document
-from ishibumi.knowledge.checks import check_items, comparable
+from ishibumi.knowledge.checks import check_items, comparable, may_know
 from ishibumi.knowledge.evidence import with_evidence
-from ishibumi.knowledge.items import Item
+from ishibumi.knowledge.items import REFUSALS, Item, is_unknown
 from ishibumi.knowledge.prompts import prompt_for
 from ishibumi.knowledge.reply_cache import Request, load_replies, save_reply
 from ishibumi.knowledge.reply_lines import read_facts, read_questions, read_text
@@ -129,6 +129,7 @@ def read_replies(writer: Writer, documents: Sequence[Document], answered: Sequen
                 written.refused[UNREADABLE] += 1
             for column in columns:
                 kept = _checked(column, document, request, seen, written.refused)
+                kept = _unanswerable(kept, document, documents, written.refused)
                 counts[0] += len(kept)
                 kept = [with_evidence(item, document) for item in kept]
                 written.items += _joined(kept) if request.prompt.form == "facts" else kept
@@ -140,7 +141,9 @@ def _read(writer: Writer, request: Request, reply: Reply) -> list[list[Item]]:
     document_id, rule = request.document_id, f"{writer}:{request.prompt.kind}"
     if request.prompt.form == "questions":
         pairs = read_questions(reply.text, stopped=reply.stopped)
-        return [[Item(document_id, "question", rule, question, answer) for question, answer in pairs]]
+        items = [Item(document_id, "question", rule, question, answer) for question, answer in pairs]
+        refusal = REFUSALS[request.prompt.language]
+        return [[replace(item, answer=refusal) if is_unknown(item) else item for item in items]]
     if request.prompt.form == "text":
         text = read_text(reply.text, stopped=reply.stopped)
         return [[Item(document_id, "view", rule, text)] if text else []]
@@ -162,6 +165,16 @@ def _checked(
     refused["duplicate"] += len(own) - len(new)
     seen |= {item.text for item in new}
     return new
+
+
+def _unanswerable(
+    items: Sequence[Item], document: Document, documents: Sequence[Document], refused: Counter[str]
+) -> list[Item]:
+    """The items without those that another document may answer, although theirs cannot."""
+    others = [source_of(other) for other in documents if other.id != document.id] if any(map(is_unknown, items)) else []
+    known = [is_unknown(item) and any(may_know(other, item.text) for other in others) for item in items]
+    refused["another document may answer"] += sum(known)
+    return [item for item, is_known in zip(items, known, strict=True) if not is_known]
 
 
 def _is_copy(text: str, source: str) -> bool:

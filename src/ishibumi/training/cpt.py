@@ -1,7 +1,6 @@
 """Continued pretraining: documents, views and questions, with replay and chat mixed in. → Examples."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -9,7 +8,7 @@ from ishibumi.corpus.chat_data import Conversation
 from ishibumi.corpus.documents import Document
 from ishibumi.corpus.read import prefixed
 from ishibumi.knowledge.citation import cited, title_of
-from ishibumi.knowledge.items import Item
+from ishibumi.knowledge.items import Item, is_unknown
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import Settings
 from ishibumi.training.stage import Mix
@@ -48,8 +47,8 @@ def cpt_mix(settings: Settings) -> Mix:
 
 
 def question_example(model: LoadedModel, item: Item, title: str, settings: Settings) -> Example:
-    """A question in the chat format, of which the answer is learned, with its source in front as knowledge.cite says."""
-    cite = settings.knowledge.cite
+    """A question in the chat format, of which the answer is learned, with its source in front as cite says."""
+    cite = "none" if is_unknown(item) else settings.knowledge.cite
     names_source = cite in ("title", "sentence") or (cite == "figures" and any(c.isdigit() for c in item.answer))
     evidence = "" if cite == "title" else item.evidence
     answer = cited(title, item.answer, evidence) if names_source else item.answer
