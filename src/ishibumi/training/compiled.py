@@ -16,7 +16,7 @@ from torch import nn
 from ishibumi.models.load import LoadedModel
 from ishibumi.training.adapters import Trainable
 from ishibumi.training.batches import Batch, Plan
-from ishibumi.training.trainer import batch_nll_sum
+from ishibumi.training.steps import batch_nll_sum
 
 TOLERANCE = 0.05  # of the gradient's size: bf16 keeps 8 bits, and the two add in another order (0.01 to 0.02)
 MIN_TOKENS = 100_000  # compiling takes about 40 s on two cores and saves about 0.6 ms a token (Gemma 3 270M)
