@@ -15,7 +15,6 @@ from transformers import AttentionInterface
 from ishibumi.errors import ModelError
 from ishibumi.training.batches import Batch
 
-
 BLOCKWISE = "ishibumi_blockwise"
 
 
@@ -69,10 +68,22 @@ def blockwise_attention(network: nn.Module) -> Iterator[None]:
 
     PyTorch's flex attention. Its masked attention is slower on a GPU, and wrong there when torch 2.11 compiles it.
     """
-    config: Any = network.config
-    before = config._attn_implementation
     AttentionInterface.register(BLOCKWISE, _attention)
-    config._attn_implementation = BLOCKWISE
+    with _implementation(network, BLOCKWISE):
+        yield
+
+
+@contextlib.contextmanager
+def masked_attention(network: nn.Module) -> Iterator[None]:
+    """Plain attention with a mask for every pair of tokens."""
+    with _implementation(network, "sdpa"):
+        yield
+
+
+@contextlib.contextmanager
+def _implementation(network: nn.Module, name: str) -> Iterator[None]:
+    config: Any = network.config
+    before, config._attn_implementation = config._attn_implementation, name
     try:
         yield
     finally:

@@ -1,8 +1,8 @@
 """One optimizer step: batches → gradients → moved weights. Where launches cost most, a GPU replays what it recorded.
 
 A small model's step is thousands of kernels of a few microseconds; the CPU launches one in about ten. A CUDA graph
-launches all of them at once. It wants fixed shapes and fixed memory: rows are of one length, batches are copied into the
-first one's memory, and losses are read a step late.
+launches all of them at once. It wants fixed shapes and fixed memory: rows are of one length, batches are copied into
+the first one's memory, and losses are read a step late.
 
 Axes: R rows, T tokens, D hidden size, N learned tokens.
 """
@@ -115,8 +115,8 @@ def batch_nll_sum(
 ) -> torch.Tensor:
     """Summed negative log-likelihood of a batch's learned tokens, each predicted from the token before it.
 
-    It is normalised over `words`, or over the whole vocabulary. With `num_learned` so many tokens are taken, the learned
-    ones and others of weight 0: a shape that no batch changes.
+    It is normalised over `words`, or over the whole vocabulary. With `num_learned` so many tokens are taken, the
+    learned ones and others of weight 0: a shape that no batch changes.
     """
     hidden_RTD = hidden_states(network, batch)
     weights = batch.weights_RT[:, 1:].flatten()

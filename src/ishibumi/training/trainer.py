@@ -13,6 +13,7 @@ from torch import nn
 from ishibumi.errors import ModelError, Stopped, TrainingError
 from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import Trainable
+from ishibumi.training.attention import masked_attention
 from ishibumi.training.batches import Plan
 from ishibumi.training.checkpoint import load_checkpoint, save_checkpoint
 from ishibumi.training.optimizer import Optimizer, share_of_peak
@@ -141,8 +142,9 @@ def _check_head(network: nn.Module, plan: Plan) -> None:
     """Refuse a model whose logits are not hidden · headᵀ (soft-capped or scaled ones), or whose head has a bias."""
     device = next(network.parameters()).device
     ids_BT = torch.from_numpy(plan.store.example(0)[0][:8].astype("int64"))[None].to(device)
-    theirs = network(input_ids=ids_BT, use_cache=False).logits.float()
-    hidden = network.base_model(input_ids=ids_BT, use_cache=False).last_hidden_state  # type: ignore[operator]
+    with masked_attention(network):
+        theirs = network(input_ids=ids_BT, use_cache=False).logits.float()
+        hidden = network.base_model(input_ids=ids_BT, use_cache=False).last_hidden_state  # type: ignore[operator]
     ours = (hidden @ network.get_output_embeddings().weight.T).float()  # type: ignore[operator]
     if not torch.allclose(ours, theirs, rtol=0.02, atol=0.05 * float(theirs.abs().max())):
         raise ModelError(
