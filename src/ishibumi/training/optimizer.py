@@ -13,6 +13,9 @@ from torch import nn
 
 from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import Trainable
+from ishibumi.training.small_adamw import SmallAdamW
+
+BETAS = (0.9, 0.99)  # few steps: the second moment must settle within them
 
 
 class Optimizer:
@@ -26,8 +29,8 @@ class Optimizer:
         groups: dict[float, list[torch.Tensor]] = {}
         for trainable in trainables:
             for parameter in trainable.parameters:
-                is_fp32 = parameter.dtype == torch.float32
-                master = parameter if is_fp32 else parameter.detach().float().requires_grad_(True)
+                is_own = parameter.dtype == torch.float32 or settings.optimizer == "small"
+                master = parameter if is_own else parameter.detach().float().requires_grad_(True)
                 master.grad = torch.zeros_like(master)
                 parameter.register_post_accumulate_grad_hook(lambda _, name=trainable.name: self.reached.add(name))
                 self.pairs.append((parameter, master))
@@ -35,16 +38,16 @@ class Optimizer:
                 groups.setdefault(trainable.learning_rate, []).append(master)
         device = self.pairs[0][0].device
         rates = {peak: torch.tensor(peak, device=device) for peak in groups}
-        self.adamw = torch.optim.AdamW(
-            [{"params": masters, "lr": rates[peak], "peak": peak} for peak, masters in groups.items()],
-            betas=(0.9, 0.99),  # few steps: the second moment must settle within them
-            weight_decay=settings.weight_decay,
-            fused=True,
-            capturable=device.type == "cuda",
-        )
         # 1 from the first loss or gradient on that is not finite: AdamW then leaves the weights as they are.
         self.failed = torch.zeros((), device=device)
-        self.adamw.found_inf = self.failed  # type: ignore[attr-defined]
+        with_rates = [{"params": masters, "lr": rates[peak], "peak": peak} for peak, masters in groups.items()]
+        self.adamw: torch.optim.AdamW | SmallAdamW
+        if settings.optimizer == "small" and all(p.dtype == torch.bfloat16 for p, _ in self.pairs):
+            self.adamw = SmallAdamW(with_rates, BETAS, settings.weight_decay, self.failed)
+        else:
+            is_gpu, decay = device.type == "cuda", settings.weight_decay
+            self.adamw = torch.optim.AdamW(with_rates, betas=BETAS, weight_decay=decay, fused=True, capturable=is_gpu)
+            self.adamw.found_inf = self.failed  # type: ignore[attr-defined]
 
     def collect_gradients(self) -> None:
         """Add the model's gradients to the masters' in fp32; call it after every backward pass."""
@@ -73,7 +76,7 @@ class Optimizer:
         The weights stay where loss or norm is not finite, now or in a step before.
         """
         norm = nn.utils.clip_grad_norm_([master for _, master in self.pairs], self.settings.clip_norm)
-        figures = torch.stack([loss, norm])
+        figures = torch.stack([loss, norm.float()])
         torch.maximum(self.failed, (~figures.isfinite()).any().float(), out=self.failed)
         self.adamw.step()
         self.zero_gradients()
