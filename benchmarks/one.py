@@ -79,7 +79,7 @@ def with_ishibumi(args: argparse.Namespace) -> dict[str, Any]:
     from ishibumi.training.trainer import train
 
     if args.no_graph:
-        steps.GRAPH_PARAMETERS = 0
+        steps.GRAPH_WORK = 0
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = LoadedModel(shapes.network(args.shape, device), None, None, args.shape)  # type: ignore[arg-type]
     ids = shapes.rows(args.shape, args.rows * args.steps, args.row_tokens)

@@ -31,8 +31,7 @@ class Optimizer:
             for parameter in trainable.parameters:
                 is_own = parameter.dtype == torch.float32 or settings.optimizer == "small"
                 master = parameter if is_own else parameter.detach().float().requires_grad_(True)
-                master.grad = torch.zeros_like(master)
-                parameter.register_post_accumulate_grad_hook(lambda _, name=trainable.name: self.reached.add(name))
+                master.grad = None if is_own else torch.zeros_like(master)
                 self.pairs.append((parameter, master))
                 self.names.append(trainable.name)
                 groups.setdefault(trainable.learning_rate, []).append(master)
@@ -51,6 +50,7 @@ class Optimizer:
 
     def collect_gradients(self) -> None:
         """Add the model's gradients to the masters' in fp32; call it after every backward pass."""
+        self.reached |= {n for n, (p, _) in zip(self.names, self.pairs, strict=True) if p.grad is not None}
         found = [(p, m) for p, m in self.pairs if p is not m and p.grad is not None]
         if found:
             torch._foreach_add_([m.grad for _, m in found], [p.grad for p, _ in found])  # type: ignore[arg-type]
@@ -63,7 +63,7 @@ class Optimizer:
 
     def zero_gradients(self) -> None:
         """Forget the gradients; they keep their memory, where a recorded step finds them again."""
-        torch._foreach_zero_([m.grad for _, m in self.pairs])  # type: ignore[arg-type]
+        torch._foreach_zero_([m.grad for _, m in self.pairs if m.grad is not None])
 
     def set_rates(self, share_of_peak: float) -> None:
         """Every learning rate at `share_of_peak` of its peak."""

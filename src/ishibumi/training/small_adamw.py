@@ -38,6 +38,8 @@ class SmallAdamW:
         self.num_steps += 1 - self.failed
         parameters = [(p, group["lr"]) for group in self.param_groups for p in group["params"]]
         for (p, rate), state in zip(parameters, self.states, strict=True):
+            if p.grad is None:
+                continue
             tensors = [tensor.view(-1) for tensor in (p, p.grad, *state)]
             _compiled()(*tensors, rate, self.num_steps, self.failed, self.betas, self.weight_decay)
 
