@@ -92,3 +92,16 @@ def test_a_stage_trains_and_merges_into_the_weights_as_loaded(
     assert manifest["precision"] == precision
     assert manifest["loss_last"] < 0.9 * manifest["loss_first"]
     assert manifest["merge_difference"] < 1e-5
+
+
+def test_products_with_four_bits_are_those_with_the_weights_they_stand_for() -> None:
+    linear = frozen(128, 48)
+    small = quantised(linear, "nf4")
+    assert isinstance(small, Nf4Linear)
+    linear.weight.copy_(unpacked_from_nf4(small.packed, small.scales, small.values, torch.float32))
+    x, grad_out = torch.randn(8, 128, requires_grad=True), torch.randn(8, 48)
+    assert torch.equal(small(x), linear(x))
+    (wanted,) = torch.autograd.grad(linear(x), x, grad_out)
+    (grad,) = torch.autograd.grad(small(x), x, grad_out)
+    torch.testing.assert_close(grad, wanted)
+    assert small.packed.numel() + 2 * small.scales.numel() == 128 * 48 * 4.25 / 8  # bytes

@@ -63,7 +63,7 @@ class Optimizer:
 
     def zero_gradients(self) -> None:
         """Forget the gradients; they keep their memory, where a recorded step finds them again."""
-        torch._foreach_zero_([m.grad for _, m in self.pairs if m.grad is not None])
+        torch._foreach_zero_([m.grad for _, m in self.pairs if m.grad is not None])  # type: ignore[attr-defined]
 
     def set_rates(self, share_of_peak: float) -> None:
         """Every learning rate at `share_of_peak` of its peak."""
