@@ -1,50 +1,50 @@
-"""Which attention gives the plain layers' gradients when it is compiled. Prints ‖compiled − plain‖ / ‖plain‖ on a GPU.
+"""Why compiled layers gave wrong gradients on a GPU: ‖compiled − plain‖ / ‖plain‖, with parts exchanged one by one.
 
 PYTHONPATH=src python experiments/2026-11-26-engine/compiled_attention.py
 """
 
-import math
+import contextlib
+import functools
 import sys
+import time
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from transformers import AttentionInterface
+from torch import nn
 
 sys.path.insert(0, "benchmarks")
 import shapes
 
 from ishibumi.settings import CptSettings
 from ishibumi.training import attention, compiled
-from ishibumi.training.adapters import attach
+from ishibumi.training.adapters import LoraLinear, attach
 from ishibumi.training.batches import Batch
+from ishibumi.training.steps import batch_nll_sum
+
+COMPILE = torch.compile
 
 
-def batch(row_tokens: int, num_rows: int, text: int, num_pad: int = 0) -> Batch:
+def batch(num_rows: int, row_tokens: int = 512, text: int = 128) -> Batch:
     place = torch.arange(row_tokens).expand(num_rows, -1)
     segments, positions = place // text, place % text
     ids = torch.randint(10, 200_000, (num_rows, row_tokens), generator=torch.Generator().manual_seed(1))
-    weights = (positions > 0).float()
-    weights[:, row_tokens - num_pad :] = 0
-    return Batch(ids, segments, torch.zeros_like(ids), positions, weights).to(torch.device("cuda"))
+    tensors = ids, segments, torch.zeros_like(ids), positions.contiguous(), (positions > 0).float()
+    return Batch(*tensors).to(torch.device("cuda"))
 
 
-def variant(name: str) -> Any:
-    def forward(module: Any, q: Any, k: Any, v: Any, mask: Any, scaling: float | None = None, **_: Any) -> Any:
-        n = q.shape[1] // k.shape[1]
-        if "gqa" not in name:
-            k, v = (x.repeat_interleave(n, 1) for x in (k, v))
-        if "additive" in name:
-            mask = torch.zeros_like(mask, dtype=q.dtype).masked_fill(~mask, -1e4)
-        if "expanded" in name:
-            mask = mask.expand(-1, q.shape[1], -1, -1).contiguous()
-        if "no mask" in name:
-            out = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa="gqa" in name)
-        else:
-            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scaling, enable_gqa="gqa" in name)
-        return out.transpose(1, 2).contiguous(), None
+def with_alpha(self: LoraLinear, x: torch.Tensor) -> torch.Tensor:
+    out, low = self.base(x), F.linear(x, self.lora_A)
+    return torch.addmm(out.flatten(0, -2), low.flatten(0, -2), self.lora_B.T, alpha=self.scale).view(out.shape)
 
-    return forward
+
+def scaled_low(self: LoraLinear, x: torch.Tensor) -> torch.Tensor:
+    out, low = self.base(x), F.linear(x, self.lora_A) * self.scale
+    return torch.addmm(out.flatten(0, -2), low.flatten(0, -2), self.lora_B.T).view(out.shape)
+
+
+def summed(self: LoraLinear, x: torch.Tensor) -> torch.Tensor:
+    return self.base(x) + self.scale * F.linear(F.linear(x, self.lora_A), self.lora_B)
 
 
 def main() -> None:
@@ -52,34 +52,61 @@ def main() -> None:
     network.model.layers = network.model.layers[4:7]  # sliding, full, sliding
     network.config.layer_types = network.config.layer_types[4:7]
     network.config.num_hidden_layers = 3
-    settings = CptSettings.model_validate({"targets": shapes.LINEAR})
-    trainables = attach(network, settings, 0)
-    for layer in network.model.layers:  # as trained: queries and keys that see sharply
-        for norm in (layer.self_attn.q_norm, layer.self_attn.k_norm):
-            torch.nn.init.constant_(norm.weight, 2.0)
-    cases = {
-        "texts of 128": batch(512, 8, 128),
-        "texts of 100, 12 pad": batch(512, 2, 100, 12),
-        "one text": batch(512, 8, 512),
-    }
-    names = ["transformers' sdpa", "boolean mask", "additive mask", "boolean mask expanded", "no mask", "blockwise"]
-    for name in names:
-        AttentionInterface.register(f"probe {name}", variant(name))
-        for case, texts in cases.items():
-            found = []
-            for _ in range(2):
-                with compiled.compiled_layers(network):
-                    if name == "blockwise":
-                        with attention.blockwise_attention(network):
-                            found.append(compiled.gradient_difference(network, trainables, texts))
-                    elif name == "transformers' sdpa":
-                        found.append(compiled.gradient_difference(network, trainables, texts))
-                    else:
-                        with attention._implementation(network, f"probe {name}"):
-                            found.append(compiled.gradient_difference(network, trainables, texts))
-            note = "" if "no mask" not in name else "  (other attention than the plain one's unless one text)"
-            print(f"{torch.__version__} {name:24} {case:22} {found[0]:.3g} {found[1]:.3g}{note}", flush=True)
-            assert not math.isinf(found[0])
+    trainables = attach(network, CptSettings.model_validate({"targets": shapes.LINEAR}), 0)
+    named: dict[str, nn.Parameter] = {}
+    for t in trainables:
+        for name, p in zip("AB", t.parameters, strict=True):
+            named[f"{t.name.removeprefix('model.layers.')}.{name}"] = p
+    compiled._stir(list(named.values()))
+
+    def gradients(texts: Batch) -> dict[str, torch.Tensor]:
+        batch_nll_sum(network, texts).backward()
+        found = {name: p.grad.float() for name, p in named.items() if p.grad is not None}
+        for p in named.values():
+            p.grad = None
+        return found
+
+    def off(found: dict[str, torch.Tensor], plain: dict[str, torch.Tensor]) -> float:
+        different = sum(float((found[n] - plain[n]).square().sum()) for n in plain)
+        return (different / sum(float(g.square().sum()) for g in plain.values())) ** 0.5
+
+    plain: dict[int, dict[str, torch.Tensor]] = {}
+
+    def row(name: str, num_rows: int, lora: Any, blockwise: bool, options: Any = None, **other: Any) -> None:
+        LoraLinear.forward = lora
+        texts = batch(num_rows)
+        if num_rows not in plain:
+            plain[num_rows] = gradients(texts)
+            print(f"plain twice {num_rows}: {off(gradients(texts), plain[num_rows]):.2g}")
+        torch.compile = functools.partial(COMPILE, options=options, **other) if options or other else COMPILE
+        began = time.monotonic()
+        try:
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(compiled.compiled_layers(network))
+                if blockwise:
+                    stack.enter_context(attention.blockwise_attention(network))
+                found = [gradients(texts), gradients(texts)]
+        except Exception as error:
+            print(f"{name:44} rows {num_rows}: {type(error).__name__} {str(error)[:150]}", flush=True)
+            return
+        finally:
+            torch.compile = COMPILE
+        text = " ".join(f"{off(f, plain[num_rows]):.3g}" for f in found)
+        print(f"{name:44} rows {num_rows}: {text}   {time.monotonic() - began:.1f} s", flush=True)
+        if name == "the bug":
+            for n, g in plain[num_rows].items():
+                print(f"    {n:28} {float((found[1][n] - g).norm() / g.norm()):.3g}")
+
+    row("the bug", 2, with_alpha, False)
+    row("summed, blockwise", 2, summed, True)
+    row("summed, masked", 2, summed, False)
+    row("scaled low, masked", 2, scaled_low, False)
+    row("alpha, blockwise", 2, with_alpha, True)
+    row("alpha, masked, 16 rows", 16, with_alpha, False)
+    row("summed, blockwise, 16 rows", 16, summed, True)
+    row("alpha, masked, aot_eager", 2, with_alpha, False, backend="aot_eager")
+    for key in ("comprehensive_padding", "allow_buffer_reuse", "inplace_buffers", "shape_padding"):
+        row(f"alpha, masked, {key} off", 2, with_alpha, False, {key: False})
 
 
 if __name__ == "__main__":

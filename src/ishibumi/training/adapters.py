@@ -34,6 +34,8 @@ class LoraLinear(nn.Module):
         """(…, in) → (…, out)."""
         out = self.base(x)
         low = F.linear(x, self.lora_A)
+        if x.is_cuda:  # a compiler joins the sum with what follows
+            return out + self.scale * F.linear(low, self.lora_B)
         return torch.addmm(out.flatten(0, -2), low.flatten(0, -2), self.lora_B.T, alpha=self.scale).view(out.shape)
 
     @torch.no_grad()

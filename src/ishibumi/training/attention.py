@@ -107,9 +107,10 @@ def _attention(
 
 
 def _blocks(mask_R1TT: torch.Tensor) -> BlockMask:
-    num_rows, _, num_tokens, _ = mask_R1TT.shape
+    mask_RTT = mask_R1TT.squeeze(1)  # an index 0 would be a copy from the CPU, which no graph can hold
+    num_rows, num_tokens, _ = mask_RTT.shape
 
     def sees(row: torch.Tensor, head: torch.Tensor, seeing: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-        return mask_R1TT[row, 0, seeing, seen]
+        return mask_RTT[row, seeing, seen]
 
-    return create_block_mask(sees, num_rows, None, num_tokens, num_tokens, device=mask_R1TT.device)  # type: ignore[arg-type]
+    return create_block_mask(sees, num_rows, None, num_tokens, num_tokens, device=mask_RTT.device)  # type: ignore[arg-type]

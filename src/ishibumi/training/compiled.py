@@ -154,4 +154,4 @@ def gradient_difference(network: nn.Module, trainables: Sequence[Trainable], bat
 def _stir(parameters: Sequence[nn.Parameter]) -> None:
     for p in parameters:
         if not p.any():
-            p.fill_(1e-3)
+            p.normal_(std=0.01, generator=torch.Generator(p.device).manual_seed(0))
