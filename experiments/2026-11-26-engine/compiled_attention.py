@@ -4,7 +4,6 @@ PYTHONPATH=src python experiments/2026-11-26-engine/compiled_attention.py
 """
 
 import contextlib
-import functools
 import sys
 import time
 from typing import Any
@@ -78,7 +77,10 @@ def main() -> None:
         if num_rows not in plain:
             plain[num_rows] = gradients(texts)
             print(f"plain twice {num_rows}: {off(gradients(texts), plain[num_rows]):.2g}")
-        torch.compile = functools.partial(COMPILE, options=options, **other) if options or other else COMPILE
+        chosen = {"options": {"triton.mix_order_reduction": True} | (options or {})} | other
+        torch.compile = lambda f, **k: COMPILE(
+            f, **({"dynamic": False} | ({} if "backend" in other else chosen) | other)
+        )
         began = time.monotonic()
         try:
             with contextlib.ExitStack() as stack:
@@ -98,6 +100,10 @@ def main() -> None:
                 print(f"    {n:28} {float((found[1][n] - g).norm() / g.norm()):.3g}")
 
     row("the bug", 2, with_alpha, False)
+    off_ = {"triton.mix_order_reduction": False}
+    row("alpha, masked, mix_order_reduction off", 2, with_alpha, False, off_)
+    row("summed, blockwise, mix_order_reduction off", 2, summed, True, off_)
+    row("summed, blockwise, off, 16 rows", 16, summed, True, off_)
     row("summed, blockwise", 2, summed, True)
     row("summed, masked", 2, summed, False)
     row("scaled low, masked", 2, scaled_low, False)

@@ -21,6 +21,7 @@ from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import Trainable
 from ishibumi.training.attention import blockwise_attention, masked_attention
 from ishibumi.training.batches import Batch, Plan
+from ishibumi.training.loss import COMPILER_OPTIONS
 from ishibumi.training.precision import frozen_in, has_fp8
 from ishibumi.training.steps import batch_nll_sum
 
@@ -95,7 +96,7 @@ def _fits(model: LoadedModel, trainables: Sequence[Trainable], plan: Plan, setti
 def compiled_layers(network: nn.Module) -> Iterator[None]:
     """Every decoder layer compiled for as long as the block lasts; the layers are alike, so the first serves all."""
     torch._dynamo.config.cache_size_limit = 64
-    with _forwards(network, lambda forward: torch.compile(forward, dynamic=False)):
+    with _forwards(network, lambda forward: torch.compile(forward, dynamic=False, options=COMPILER_OPTIONS)):
         try:
             yield
         finally:

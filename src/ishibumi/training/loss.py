@@ -18,6 +18,8 @@ import torch.nn.functional as F
 
 CPU_TILE = 2048
 MAX_TOKENS_AT_ONCE = 1024  # N × v × 4 bytes = 8 MiB a tile
+# Sums over rows and over columns in one kernel: torch 2.10 and 2.11 leave parts unwritten (pytorch issue 193061).
+COMPILER_OPTIONS: dict[str, str | int | bool | Callable[..., Any]] = {"triton.mix_order_reduction": False}
 GPU_LOGITS = 2**29  # at once: 1 GiB in bf16; 2,048 tokens of a vocabulary of 262,144
 
 
@@ -102,7 +104,8 @@ def _on_gpu(texts: _Part, head_VD: torch.Tensor, log_counts_V: torch.Tensor | No
 @functools.cache
 def _logit_gradients() -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
     has_compiler = any(shutil.which(name) for name in ("cc", "gcc", "clang"))  # Triton builds its launchers with one
-    return torch.compile(logit_gradients, dynamic=False) if has_compiler else logit_gradients
+    compiled = torch.compile(logit_gradients, dynamic=False, options=COMPILER_OPTIONS)
+    return compiled if has_compiler else logit_gradients
 
 
 def logit_gradients(
