@@ -13,59 +13,81 @@ from torch import nn
 
 from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import Trainable
+from ishibumi.training.small_adamw import SmallAdamW
+
+BETAS = (0.9, 0.99)  # few steps: the second moment must settle within them
 
 
 class Optimizer:
-    """AdamW with a learning rate for each trainable, over masters of its parameters."""
+    """AdamW with a learning rate for each trainable, over masters of its parameters. Nothing here waits for a GPU."""
 
     def __init__(self, trainables: Sequence[Trainable], settings: TrainSettings) -> None:
         self.settings = settings
         self.pairs: list[tuple[nn.Parameter, torch.Tensor]] = []
         self.names: list[str] = []  # of each pair's module
+        self.reached: set[str] = set()  # those that a gradient has come to
         groups: dict[float, list[torch.Tensor]] = {}
         for trainable in trainables:
             for parameter in trainable.parameters:
-                is_fp32 = parameter.dtype == torch.float32
-                master = parameter if is_fp32 else parameter.detach().float().requires_grad_(True)
+                is_own = parameter.dtype == torch.float32 or settings.optimizer == "small"
+                master = parameter if is_own else parameter.detach().float().requires_grad_(True)
+                master.grad = None if is_own else torch.zeros_like(master)
                 self.pairs.append((parameter, master))
                 self.names.append(trainable.name)
                 groups.setdefault(trainable.learning_rate, []).append(master)
-        self.adamw = torch.optim.AdamW(
-            [{"params": masters, "lr": rate, "peak": rate} for rate, masters in groups.items()],
-            betas=(0.9, 0.99),  # few steps: the second moment must settle within them
-            weight_decay=settings.weight_decay,
-            fused=True,
-        )
+        device = self.pairs[0][0].device
+        rates = {peak: torch.tensor(peak, device=device) for peak in groups}
+        # 1 from the first loss or gradient on that is not finite: AdamW then leaves the weights as they are.
+        self.failed = torch.zeros((), device=device)
+        with_rates = [{"params": masters, "lr": rates[peak], "peak": peak} for peak, masters in groups.items()]
+        self.adamw: torch.optim.AdamW | SmallAdamW
+        if settings.optimizer == "small" and all(p.dtype == torch.bfloat16 for p, _ in self.pairs):
+            self.adamw = SmallAdamW(with_rates, BETAS, settings.weight_decay, self.failed)
+        else:
+            is_gpu, decay = device.type == "cuda", settings.weight_decay
+            self.adamw = torch.optim.AdamW(with_rates, betas=BETAS, weight_decay=decay, fused=True, capturable=is_gpu)
+            self.adamw.found_inf = self.failed  # type: ignore[attr-defined]
 
     def collect_gradients(self) -> None:
         """Add the model's gradients to the masters' in fp32; call it after every backward pass."""
-        for parameter, master in self.pairs:
-            if parameter is not master and parameter.grad is not None:
-                gradient = parameter.grad.float()
-                master.grad = gradient if master.grad is None else master.grad + gradient
-                parameter.grad = None
+        self.reached |= {n for n, (p, _) in zip(self.names, self.pairs, strict=True) if p.grad is not None}
+        found = [(p, m) for p, m in self.pairs if p is not m and p.grad is not None]
+        if found:
+            torch._foreach_add_([m.grad for _, m in found], [p.grad for p, _ in found])  # type: ignore[arg-type]
+        for parameter, _ in found:
+            parameter.grad = None
 
     def untouched(self) -> list[str]:
-        """The modules that no gradient has reached in this step."""
-        return sorted({n for n, (_, master) in zip(self.names, self.pairs, strict=True) if master.grad is None})
+        """The modules that no gradient has reached."""
+        return sorted(set(self.names) - self.reached)
 
-    def clip(self) -> float:
-        """Scale the step's gradient down to clip_norm; returns the norm it had."""
-        return float(nn.utils.clip_grad_norm_([master for _, master in self.pairs], self.settings.clip_norm))
+    def zero_gradients(self) -> None:
+        """Forget the gradients; they keep their memory, where a recorded step finds them again."""
+        torch._foreach_zero_([m.grad for _, m in self.pairs if m.grad is not None])  # type: ignore[attr-defined]
 
-    def step(self, share_of_peak: float) -> None:
-        """Move the weights with every learning rate at `share_of_peak` of its peak."""
+    def set_rates(self, share_of_peak: float) -> None:
+        """Every learning rate at `share_of_peak` of its peak."""
         for group in self.adamw.param_groups:
-            group["lr"] = group["peak"] * share_of_peak
+            group["lr"].fill_(group["peak"] * share_of_peak)
+
+    def step(self, loss: torch.Tensor) -> torch.Tensor:
+        """Clip the gradients to clip_norm and move the weights; returns (loss, the norm that the gradient had).
+
+        The weights stay where loss or norm is not finite, now or in a step before.
+        """
+        norm = nn.utils.clip_grad_norm_([master for _, master in self.pairs], self.settings.clip_norm)
+        figures = torch.stack([loss, norm.float()])
+        torch.maximum(self.failed, (~figures.isfinite()).any().float(), out=self.failed)
         self.adamw.step()
-        self.adamw.zero_grad(set_to_none=True)
+        self.zero_gradients()
         self._copy_to_model()
+        return figures
 
     @torch.no_grad()
     def _copy_to_model(self) -> None:
-        for parameter, master in self.pairs:
-            if parameter is not master:
-                parameter.copy_(master)
+        copies = [(p, m) for p, m in self.pairs if p is not m]
+        if copies:
+            torch._foreach_copy_([p for p, _ in copies], [m for _, m in copies])  # type: ignore[arg-type]
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs to go on bit for bit."""
@@ -77,6 +99,8 @@ class Optimizer:
         for (_, master), stored in zip(self.pairs, state["masters"], strict=True):
             master.copy_(stored)
         self.adamw.load_state_dict(state["adamw"])
+        for group in self.adamw.param_groups:
+            group["lr"] = group["lr"].to(self.failed.device)
         self._copy_to_model()
 
 
