@@ -47,6 +47,10 @@ DONE = {
     "en": "The report: {report}\nTo chat with the result: {chat}",
     "ja": "レポート: {report}\n結果と話すには: {chat}",
 }
+EXPORTING = {
+    "en": "Writing {directory}, reading it again and comparing. Minutes for a small model on a CPU.",
+    "ja": "{directory} に書き出し、読み直して比較します。小さなモデルでも CPU では数分かかります。",
+}
 WRITTEN = {
     "en": "Wrote {path}. Put your documents where it says, then: {command}",
     "ja": "{path} を書きました。文書を置いてから、次を実行してください: {command}",
@@ -142,6 +146,41 @@ def chat(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, run_
         from ishibumi.use.chat import chat as talk
 
         talk(loaded)
+
+
+@app.command()
+def export(
+    settings: SettingsFile = DEFAULT_SETTINGS,
+    format_: Annotated[
+        Literal["adapter", "merged", "gguf"],
+        typer.Option("--format", help="For PEFT; for transformers and vLLM; for llama.cpp and Ollama."),
+    ] = "merged",
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to put it; else beside the run.")] = None,
+    quantization: Annotated[
+        Literal["f32", "bf16", "q8_0", "q4_k_m"], typer.Option(help="The number format; the last two for gguf only.")
+    ] = "bf16",
+    base_license: Annotated[str, typer.Option(metavar="TEXT", help="The base model's licence, for the card.")] = "",
+    data_license: Annotated[str, typer.Option(metavar="TEXT", help="The documents' licence, for the card.")] = "",
+    set_: SetOption = None,
+    run_dir: RunDirOption = None,
+) -> None:
+    """Write the finished model for other programs, and prove it equal.
+
+    It is loaded again and compared with the model that sat the exam before it counts as done.
+    """
+    with _edge() as display:
+        loaded = _load(settings, set_, run_dir)
+        from ishibumi.use.export import Licences
+        from ishibumi.use.export import export as write_export
+
+        kind = format_ if format_ == "adapter" else f"{format_}-{quantization}"
+        directory = out or loaded.run_dir.with_name(f"{loaded.run_dir.name}-{kind}")
+        licences = Licences(base_license, data_license)
+        display.note(EXPORTING[display.language].format(directory=directory))
+        made = write_export(loaded, format_, directory, quantization=quantization, licences=licences)
+        for what, value in made.manifest["proof"].items():
+            display.note(f"  {what}: {value:.3g}" if isinstance(value, float) else f"  {what}: {value}")
+        print(made.path)
 
 
 @app.command()

@@ -72,8 +72,9 @@ def _kind_of(inner: dict[str, Any]) -> str:
 
 def _no_such(what: str) -> UsageError:
     return UsageError(
-        f"llama.cpp has no tokenizer of this kind: {what}. It has BPE over bytes, split as by {', '.join(SPLITTING)[2:]}; "
-        "BPE with byte_fallback; Unigram with byte_fallback and without a space put before the text.",
+        f"llama.cpp has no tokenizer of this kind: {what}. It has BPE over bytes, split as by "
+        f"{', '.join(SPLITTING.values())}; BPE with byte_fallback; "
+        "Unigram with byte_fallback and without a space put before the text.",
         hint="Use --format merged, and a server that reads it, such as vLLM.",
         hint_ja="--format merged で書き出し、vLLM など対応するサーバーを使ってください。",
     )

@@ -20,7 +20,7 @@ from ishibumi.errors import UsageError
 from ishibumi.use.gguf_read import llama_cpp
 from ishibumi.use.gguf_tokenizer import add_tokenizer
 
-Quantization = Literal["bf16", "q8_0", "q4_k_m"]
+Quantization = Literal["f32", "bf16", "q8_0", "q4_k_m"]
 ARCHITECTURES = {
     "llama": gguf.MODEL_ARCH.LLAMA,
     "qwen2": gguf.MODEL_ARCH.QWEN2,
@@ -28,6 +28,7 @@ ARCHITECTURES = {
     "gemma3_text": gguf.MODEL_ARCH.GEMMA3,
 }
 FILE_TYPES = {
+    "f32": gguf.LlamaFileType.ALL_F32,
     "bf16": gguf.LlamaFileType.MOSTLY_BF16,
     "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
     "q4_k_m": gguf.LlamaFileType.MOSTLY_Q4_K_M,
@@ -76,7 +77,9 @@ def write_gguf(model_dir: Path, tokenizer: Any, end_id: int, quantization: Quant
     if frequencies is not None:
         writer.add_tensor_info("rope_freqs.weight", frequencies.shape, frequencies.dtype, frequencies.nbytes)
     for t in tensors:
-        num_bytes = gguf.quants.quant_shape_to_byte_shape(t.shape, t.type) if len(t.shape) > 1 else (4 * t.shape[0],)
+        num_bytes = (
+            gguf.quants.quant_shape_to_byte_shape(t.shape, t.type) if len(t.shape) > 1 else (4 * int(np.prod(t.shape)),)
+        )
         writer.add_tensor_info(t.name, t.shape, np.dtype(np.float32), int(np.prod(num_bytes)), t.type)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -157,7 +160,7 @@ def _tensors(model_dir: Path, config: Any, arch: gguf.MODEL_ARCH, quantization: 
 
 def _type_of(name: str, shape: tuple[int, ...], config: Any, quantization: Quantization) -> Type:
     """The number format of a tensor. q4_k_m is llama.cpp's mixture: six bits where four would do most harm."""
-    if len(shape) < 2:
+    if len(shape) < 2 or quantization == "f32":
         return Type.F32
     if quantization == "bf16":
         return Type.BF16
@@ -192,8 +195,10 @@ def _weights(t: _Tensor, config: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 def _paired(weight: torch.Tensor, num_heads: int) -> torch.Tensor:
     """Rows as llama.cpp rotates them for Llama: dimension i next to i + half, where transformers has halves."""
-    return weight.view(num_heads, 2, weight.shape[0] // num_heads // 2, *weight.shape[1:]).transpose(1, 2).reshape_as(
-        weight
+    return (
+        weight.view(num_heads, 2, weight.shape[0] // num_heads // 2, *weight.shape[1:])
+        .transpose(1, 2)
+        .reshape_as(weight)
     )
 
 
