@@ -227,6 +227,28 @@ def fetch(
         print(fetch_model(hub_id, directory))
 
 
+@app.command()
+def bundle(
+    out: Annotated[Path, typer.Argument(metavar="OUT.tar", help="The file to write.")],
+    settings: SettingsFile = DEFAULT_SETTINGS,
+    platform: Annotated[str, typer.Option(help="The machine's platform.")] = "manylinux_2_28_x86_64",
+    python: Annotated[str, typer.Option(help="The machine's Python.")] = "3.11",
+    extras: Annotated[list[str] | None, typer.Option("--extra", help="An extra to install. Repeatable.")] = None,
+    wheels: Annotated[Path | None, typer.Option(metavar="DIR", help="Packages that were loaded before.")] = None,
+    set_: SetOption = None,
+    run_dir: RunDirOption = None,
+) -> None:
+    """Pack packages, base model, inputs and run for a machine without a network.
+
+    pip loads the packages. On the other machine: tar xf OUT.tar, then the script install in it.
+    """
+    with _edge():
+        loaded = _load(settings, set_, run_dir)
+        from ishibumi.use.bundle import bundle as pack
+
+        print(pack(loaded, out, platform=platform, python=python, extras=extras or (), wheels=wheels))
+
+
 def main() -> None:
     """Run the command line; the exit code is 0 done, 1 failed, 2 usage, 130 stopped."""
     app()
