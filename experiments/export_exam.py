@@ -1,6 +1,6 @@
 """The exam's questions to the finished model and to its GGUF export: shares right, replies that are equal.
 
-    python experiments/export_exam.py SETTINGS.toml EXPORT_DIR [--run-dir RUN] [--questions 64] [--passage]
+    python experiments/export_exam.py SETTINGS.toml EXPORT_DIR… [--run-dir RUN] [--questions 64] [--passage]
 
 With --passage the right article stands in the prompt (the gold_passage arm), so that also a run that learned little
 has answers to compare. Both reply greedily; llama.cpp reads the prompt's token ids as transformers does.
@@ -25,7 +25,7 @@ from ishibumi.use.gguf_read import LlamaCpp
 
 parser = argparse.ArgumentParser()
 parser.add_argument("settings", type=Path)
-parser.add_argument("export", type=Path)
+parser.add_argument("exports", type=Path, nargs="+")
 parser.add_argument("--run-dir")
 parser.add_argument("--questions", type=int, default=64)
 parser.add_argument("--max-new-tokens", type=int, default=64)
@@ -53,27 +53,25 @@ def is_right(index: int, reply: str) -> bool:
 
 prompts = [model.format.prompt_ids([{"role": "user", "content": asked(i)}]) for i in range(len(questions))]
 replies = generate_replies(model, prompts, max_new_tokens=chosen.max_new_tokens, batch_size=16)
-(file,) = chosen.export.glob("*.gguf")
-window = max(len(prompt) for prompt in prompts) + chosen.max_new_tokens
-with LlamaCpp(file, window=window, num_threads=torch.get_num_threads()) as reader:
-    said = [reader.reply(prompt, chosen.max_new_tokens) for prompt in prompts]
-    texts = [reader.text_of(ids) for ids, _ in said]
 right = [is_right(i, reply.text) for i, reply in enumerate(replies)]
-right_in_llama_cpp = [is_right(i, text) for i, text in enumerate(texts)]
+window = max(len(prompt) for prompt in prompts) + chosen.max_new_tokens
 n = len(questions)
-print(
-    json.dumps(
-        {
-            "file": file.name,
-            "questions": n,
-            "with_passage": chosen.passage,
-            "right": sum(right) / n,
-            "right_in_llama_cpp": sum(right_in_llama_cpp) / n,
-            "difference_points": 100 * (sum(right_in_llama_cpp) - sum(right)) / n,
-            "judged_alike": sum(a == b for a, b in zip(right, right_in_llama_cpp, strict=True)),
-            "replies_equal": sum(a.text.strip() == b.strip() for a, b in zip(replies, texts, strict=True)),
-            "stopped": sum(reply.stopped for reply in replies),
-            "stopped_in_llama_cpp": sum(stopped for _, stopped in said),
-        }
-    )
-)
+for directory in chosen.exports:
+    (file,) = directory.glob("*.gguf")
+    with LlamaCpp(file, window=window, num_threads=torch.get_num_threads()) as reader:
+        said = [reader.reply(prompt, chosen.max_new_tokens) for prompt in prompts]
+        texts = [reader.text_of(ids) for ids, _ in said]
+    there = [is_right(i, text) for i, text in enumerate(texts)]
+    figures = {
+        "file": file.name,
+        "questions": n,
+        "with_passage": chosen.passage,
+        "right": sum(right) / n,
+        "right_in_llama_cpp": sum(there) / n,
+        "difference_points": 100 * (sum(there) - sum(right)) / n,
+        "judged_alike": sum(a == b for a, b in zip(right, there, strict=True)),
+        "replies_equal": sum(a.text.strip() == b.strip() for a, b in zip(replies, texts, strict=True)),
+        "stopped": sum(reply.stopped for reply in replies),
+        "stopped_in_llama_cpp": sum(stopped for _, stopped in said),
+    }
+    print(json.dumps(figures), flush=True)
