@@ -127,7 +127,7 @@ def test_the_card_tells_exam_and_forgetting_where_they_were_measured(
     summary = json.loads((tmp_path / "copy" / "run" / "report" / "summary.json").read_text(encoding="utf-8"))
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert f"this model {summary['arms']['engraved']['all']['contains']['mean']:.0%}" in card
-    assert f"ja {summary['perplexity_ratio']['ja']:.2f}" in card
+    assert f"ja {summary['perplexity_ratio']['ja']:.2f}" in card and "Gemma Terms of Use" in card
 
 
 def test_an_adapter_that_is_not_the_finished_models_is_refused_and_nothing_is_left_at_out(

@@ -106,6 +106,36 @@ def test_llama3s_rotation_is_computed_alike(tmp_path: Path) -> None:
         assert reader.mean_loss([ids]) == pytest.approx(-_mean_logprob(model, ids), rel=1e-4)
 
 
+def test_replies_stop_in_llama_cpp_where_they_stop_here(tmp_path: Path) -> None:
+    model = save(tmp_path, "llama", "unigram")
+    network: Any = model.network
+    with torch.no_grad():
+        network.lm_head.weight[model.format.end_id] *= 4  # an end that comes soon
+    network.save_pretrained(tmp_path)
+    path = written(model, tmp_path, "q8_0")
+    questions = [text[:12] for text in tiny_tokenizers.TEXTS]
+    proof = prove_gguf(path, model, "q8_0", sample_strings([]), questions)
+    assert 0 < proof["replies_stopped"] == proof["replies_stopped_in_llama_cpp"]
+    end = model.format.end_id
+    with LlamaCpp(path) as reader:
+        assert reader.ends(end) and not reader.ends(end + 1)
+
+
+def test_llama_cpps_own_server_writes_conversations_by_the_template_in_the_file(tmp_path: Path) -> None:
+    xllamacpp: Any = pytest.importorskip("xllamacpp")
+    model = save(tmp_path, "qwen3", "qwen2")
+    params = xllamacpp.CommonParams()
+    params.model.path = str(written(model, tmp_path, "f32"))
+    params.n_ctx, params.n_parallel, params.warmup, params.use_jinja, params.verbosity = 512, 1, False, True, -1
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+    messages = [
+        {"role": "system", "content": "短く。"}, {"role": "user", "content": "首都は？"},
+        {"role": "assistant", "content": "東京。"}, {"role": "user", "content": "Who won?"},
+    ]  # fmt: skip
+    reply = xllamacpp.Server(params).handle_chat_completions({"messages": messages, "max_tokens": 1})
+    assert reply["usage"]["prompt_tokens"] == len(model.format.prompt_ids(messages))
+
+
 def test_a_file_with_other_weights_or_another_tokenizer_is_no_proof(tmp_path: Path) -> None:
     model = save(tmp_path, "qwen2", "qwen2")
     path = written(model, tmp_path, "f32")

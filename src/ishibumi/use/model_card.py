@@ -35,6 +35,8 @@ LIMITS = (
     "特に数字を間違えることがあります。大事なことは元の文書で確かめてください。上の文書より後のことはほとんど知りません。"
     "基盤モデルから作ったモデルには、基盤モデルのライセンスが適用されます。",
 )
+# Terms that hold for every model of a family, whoever packed it.
+FAMILY_TERMS = {"gemma": "Gemma Terms of Use, https://ai.google.dev/gemma/terms"}
 ARMS = {"base": ("base", "元のモデル"), "engraved": ("this model", "このモデル")}
 
 
@@ -110,8 +112,11 @@ def _measured(run: Run, language: int) -> tuple[str, str]:
 
 
 def base_licence(run: Run) -> str:
-    """What the base model says of its own licence: its package's entry, or the licence files beside its weights."""
+    """The licence of its family, else what the base's package says, else the licence files beside its weights."""
     name = run.settings.model.base
+    kind = str(artifacts.read_json(run.run_dir / "sft" / "model" / "config.json")["model_type"])
+    if terms := next((terms for family, terms in FAMILY_TERMS.items() if kind.startswith(family)), ""):
+        return terms
     try:
         metadata = importlib.metadata.metadata(name)
         found = [metadata[key] for key in ("License-Expression", "License") if key in metadata]
