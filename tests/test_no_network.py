@@ -16,6 +16,7 @@ import pytest
 import tiny
 import tiny_tokenizers
 import typer.main
+from test_pipeline import call as call_here
 from test_pipeline import write_project
 
 from ishibumi.cli import app
@@ -82,7 +83,7 @@ def test_an_archive_of_documents_writes_nothing_outside_its_folder(name: str, tm
     with zipfile.ZipFile(folder / "news.zip", "w") as archive:
         archive.writestr(name, "これは外に書こうとする文書です。2024年9月1日の出来事。")
     before = sorted(tmp_path.rglob("*"))
-    words = ["corpus", "--set", 'documents.paths=["news.jsonl", "news.zip"]', "--run-dir", str(folder / "run")]
-    call([[*words, "--set", "documents.on_bad=skip"]], folder, [])
+    flags = ["--set", 'documents.paths=["news.jsonl", "news.zip"]', "--set", "documents.on_bad=skip"]
+    assert call_here("corpus", folder / "ishibumi.toml", *flags)[0] == 0
     after = [p for p in sorted(tmp_path.rglob("*")) if folder / "run" not in (p, *p.parents)]
     assert after == before and not Path("/tmp/ishibumi-outside.txt").exists()
