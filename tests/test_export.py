@@ -16,6 +16,7 @@ from test_pipeline import alone, call, write_project
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ishibumi import artifacts, config
+from ishibumi.errors import UsageError
 from ishibumi.use import export as export_module
 from ishibumi.use.export import export, sha256_of
 
@@ -23,7 +24,10 @@ RECIPES = {
     # Both stages, other matrices in each, the tied embedding in full, and a part of the way back to the base.
     "gemma3": {"cpt.targets": '["q_proj", "down_proj", "embed_tokens", "lm_head"]', "cpt.learned_scale": "0.8"},
     "llama": {"cpt.rank": "3"},
+    "qwen3": {"cpt.method": "full", "cpt.learning_rate": "0.001"},
 }
+TOKENIZERS = {"gemma3": tiny_tokenizers.byte_fallback, "llama": tiny_tokenizers.unigram,
+              "qwen3": lambda: tiny_tokenizers.byte_level("qwen2")}  # fmt: skip
 COMMON = {"sft.kept": "0.9", "cpt.max_tokens": "1500", "sft.max_tokens": "600", "cpt.learning_rate": "0.01",
           "sft.learning_rate": "0.01"}  # fmt: skip
 
@@ -36,7 +40,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], config
     def run_of(kind: str) -> config.Run:
         if kind not in made:
             directory = tmp_path_factory.mktemp(kind)
-            tokenizer = tiny_tokenizers.byte_fallback() if kind == "gemma3" else tiny_tokenizers.unigram()
+            tokenizer = TOKENIZERS[kind]()
             tiny.network(kind, vocabulary=len(tokenizer), eos_token_id=2).save_pretrained(directory / "base")
             tokenizer.save_pretrained(directory / "base")
             path = write_project(directory, directory / "base")
@@ -128,6 +132,17 @@ def test_the_card_tells_exam_and_forgetting_where_they_were_measured(
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert f"this model {summary['arms']['engraved']['all']['contains']['mean']:.0%}" in card
     assert f"ja {summary['perplexity_ratio']['ja']:.2f}" in card and "Gemma Terms of Use" in card
+
+
+def test_a_run_that_trained_whole_matrices_has_no_adapter_but_a_merged_model(
+    finished: Callable[[str], config.Run], tmp_path: Path
+) -> None:
+    run = finished("qwen3")
+    with alone(), pytest.raises(UsageError, match=r"trained down_proj, gate_proj, .* in full"):
+        export(run, "adapter", tmp_path / "out")
+    with alone():
+        made = export(run, "merged", tmp_path / "out", quantization="f32")
+    assert made.manifest["proof"]["logits_of_files_against_exam_model"] < 1e-4
 
 
 def test_an_adapter_that_is_not_the_finished_models_is_refused_and_nothing_is_left_at_out(

@@ -10,11 +10,13 @@ OUT is whole or absent: everything is written to OUT.partial, read again, compar
 import hashlib
 import importlib.util
 import shutil
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from transformers import AutoConfig
 
 from ishibumi import artifacts
 from ishibumi.artifacts import Artifact
@@ -55,13 +57,13 @@ def export(
             hint="Use --quantization bf16 or f32, or --format gguf.",
             hint_ja="--quantization bf16 か f32、または --format gguf を使ってください。",
         )
-    model = _in_fp32(run)
-    architecture(model.network.config)
+    architecture(AutoConfig.from_pretrained(finished.path / "model", local_files_only=True))
     strings = proof.sample_strings([document.text for document in load_documents(run.run_dir / "corpus")])
     some = strings[:: len(strings) // NUM_COMPARED]
     kind = form if form == "adapter" else f"{form}, {quantization}"
 
     def work(directory: Path) -> dict[str, Any]:
+        model = _in_fp32(run)
         if form == "adapter":
             proved = _write_adapter(run, model, some, directory)
         elif form == "merged":
@@ -71,19 +73,19 @@ def export(
         artifacts.write_text(directory / "README.md", model_card(run, kind, proved, licences))
         return {"format": kind, "proof": proved, "files": sha256_of(directory)}
 
-    wanted = artifacts.fingerprint(VERSION, form, quantization, licences.base, licences.data, finished.fingerprint)
+    report = run.run_dir / "report" / artifacts.MANIFEST  # the card tells what it measured
+    parts = (kind, licences.base, licences.data, run.settings.sft.kept, finished.fingerprint)
+    wanted = artifacts.fingerprint(VERSION, *parts, *([report] if report.exists() else []))
     return artifacts.build(out, wanted, work)
 
 
 def sha256_of(directory: Path) -> dict[str, str]:
-    """File below the directory → its hash; the manifest and the mark of an unfinished artifact are left out."""
+    """File below the directory → its hash. The directory's own manifest, which comes last, is left out."""
     found: dict[str, str] = {}
-    for path in sorted(
-        p for p in directory.rglob("*") if p.is_file() and p.name not in ("fingerprint", "manifest.json")
-    ):
+    for path in sorted(p for p in directory.rglob("*") if p.is_file()):
         with path.open("rb") as file:
             found[path.relative_to(directory).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+    return {name: digest for name, digest in found.items() if name not in ("fingerprint", artifacts.MANIFEST)}
 
 
 def _in_fp32(run: Run) -> LoadedModel:
@@ -103,7 +105,10 @@ def _write_adapter(run: Run, model: LoadedModel, texts: Sequence[str], directory
     learned = read_learned(run)
     save_for_peft(learned, directory, run.settings.model.base)
     model.tokenizer.save_pretrained(directory)
-    theirs = proof.logits_of(PeftModel.from_pretrained(_base(run), directory).eval(), model, texts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT 0.21 asks transformers for an old name
+        in_peft = PeftModel.from_pretrained(_base(run), directory).eval()
+    theirs = proof.logits_of(in_peft, model, texts)
     base = _base(run)
     attach_learned(base, learned)
     merge_learned(base)
