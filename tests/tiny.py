@@ -51,24 +51,25 @@ def unigram_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
 
 
-def network(kind: str, *, vocabulary: int = 258) -> Any:
-    """A network of two layers, with weights large enough that its replies differ."""
+def network(kind: str, *, vocabulary: int = 258, **changes: Any) -> Any:
+    """A network of two layers, with weights large enough that its replies differ; `changes` go into its config."""
     torch.manual_seed(1)
     common: dict[str, Any] = {
         "vocab_size": vocabulary, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 1024, "initializer_range": 0.2,
         "bos_token_id": vocabulary - 2, "eos_token_id": vocabulary - 1, "pad_token_id": None,
+        "tie_word_embeddings": TIED.get(kind, False), **changes,
     }  # fmt: skip
     if kind == "qwen2":
-        return Qwen2ForCausalLM(Qwen2Config(**common, tie_word_embeddings=True))
+        return Qwen2ForCausalLM(Qwen2Config(**common))
     if kind == "qwen3":
-        return Qwen3ForCausalLM(Qwen3Config(**common, head_dim=8, tie_word_embeddings=True))
+        return Qwen3ForCausalLM(Qwen3Config(**common, head_dim=8))
     if kind == "gemma3":
         layers = ["sliding_attention", "full_attention"]
         return Gemma3ForCausalLM(
             Gemma3TextConfig(**common, head_dim=8, query_pre_attn_scalar=8, sliding_window=WINDOW, layer_types=layers)
         )
-    return LlamaForCausalLM(LlamaConfig(**common, tie_word_embeddings=False))
+    return LlamaForCausalLM(LlamaConfig(**common))
 
 
 def save(kind: str, directory: Path) -> Path:

@@ -27,6 +27,7 @@ _HOMES = {
     "generate_replies": ("ishibumi.models.generate", "generate_replies"),
     "chat": ("ishibumi.use.chat", "chat"),
     "show": ("ishibumi.use.show", "show"),
+    "export": ("ishibumi.use.export", "export"),
     "fetch_model": ("ishibumi.models.fetch", "fetch_model"),
 }
 

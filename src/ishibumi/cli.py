@@ -47,6 +47,10 @@ DONE = {
     "en": "The report: {report}\nTo chat with the result: {chat}",
     "ja": "レポート: {report}\n結果と話すには: {chat}",
 }
+EXPORTING = {
+    "en": "Writing {directory}, reading it again and comparing. Minutes for a small model on a CPU.",
+    "ja": "{directory} に書き出し、読み直して比較します。小さなモデルでも CPU では数分かかります。",
+}
 WRITTEN = {
     "en": "Wrote {path}. Put your documents where it says, then: {command}",
     "ja": "{path} を書きました。文書を置いてから、次を実行してください: {command}",
@@ -145,6 +149,41 @@ def chat(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, run_
 
 
 @app.command()
+def export(
+    settings: SettingsFile = DEFAULT_SETTINGS,
+    format_: Annotated[
+        Literal["adapter", "merged", "gguf"],
+        typer.Option("--format", help="For PEFT; for transformers and vLLM; for llama.cpp and Ollama."),
+    ] = "merged",
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to put it; else beside the run.")] = None,
+    quantization: Annotated[
+        Literal["f32", "bf16", "q8_0", "q4_k_m"], typer.Option(help="The number format; the last two for gguf only.")
+    ] = "bf16",
+    base_license: Annotated[str, typer.Option(metavar="TEXT", help="The base model's licence, for the card.")] = "",
+    data_license: Annotated[str, typer.Option(metavar="TEXT", help="The documents' licence, for the card.")] = "",
+    set_: SetOption = None,
+    run_dir: RunDirOption = None,
+) -> None:
+    """Write the finished model for other programs, and prove it equal.
+
+    It is loaded again and compared with the model that sat the exam before it counts as done.
+    """
+    with _edge() as display:
+        loaded = _load(settings, set_, run_dir)
+        from ishibumi.use.export import Licences
+        from ishibumi.use.export import export as write_export
+
+        kind = format_ if format_ == "adapter" else f"{format_}-{quantization}"
+        directory = out or loaded.run_dir.with_name(f"{loaded.run_dir.name}-{kind}")
+        licences = Licences(base_license, data_license)
+        display.note(EXPORTING[display.language].format(directory=directory))
+        made = write_export(loaded, format_, directory, quantization=quantization, licences=licences)
+        for what, value in made.manifest["proof"].items():
+            display.note(f"  {what}: {value:.3g}" if isinstance(value, float) else f"  {what}: {value}")
+        print(made.path)
+
+
+@app.command()
 def show(
     settings: SettingsFile = DEFAULT_SETTINGS,
     document: Annotated[
@@ -186,6 +225,28 @@ def fetch(
         from ishibumi.models.fetch import fetch_model
 
         print(fetch_model(hub_id, directory))
+
+
+@app.command()
+def bundle(
+    out: Annotated[Path, typer.Argument(metavar="OUT.tar", help="The file to write.")],
+    settings: SettingsFile = DEFAULT_SETTINGS,
+    platform: Annotated[str, typer.Option(help="The machine's platform.")] = "manylinux_2_28_x86_64",
+    python: Annotated[str, typer.Option(help="The machine's Python.")] = "3.11",
+    extras: Annotated[list[str] | None, typer.Option("--extra", help="An extra to install. Repeatable.")] = None,
+    wheels: Annotated[Path | None, typer.Option(metavar="DIR", help="Packages that were loaded before.")] = None,
+    set_: SetOption = None,
+    run_dir: RunDirOption = None,
+) -> None:
+    """Pack packages, base model, inputs and run for a machine without a network.
+
+    pip loads the packages. On the other machine: tar xf OUT.tar, then the script install in it.
+    """
+    with _edge():
+        loaded = _load(settings, set_, run_dir)
+        from ishibumi.use.bundle import bundle as pack
+
+        print(pack(loaded, out, platform=platform, python=python, extras=extras or (), wheels=wheels))
 
 
 def main() -> None:
