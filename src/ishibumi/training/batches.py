@@ -80,12 +80,13 @@ class Plan:
         """The documents that some rows come from, without repeats."""
         return sorted({self.store.document_ids[i] for row in rows for i in row} - {""})
 
-    def passes(self, rows: list[list[int]], tokens_per_pass: int) -> Iterator[Batch]:
+    def passes(self, rows: list[list[int]], tokens_per_pass: int, num_ranks: int = 1) -> Iterator[Batch]:
         """The rows as batches of at most `tokens_per_pass` tokens (at least one row), all of one shape.
 
-        Empty rows fill the last batch, because a compiled layer would be compiled anew for another shape.
+        Empty rows fill the last batch, because a compiled layer would be compiled anew for another shape. Of several
+        processes each has a share of a step's rows.
         """
-        size = min(max(1, tokens_per_pass // self.row_tokens), self.rows_per_step)
+        size = min(max(1, tokens_per_pass // self.row_tokens), -(-self.rows_per_step // num_ranks))
         for start in range(0, len(rows), size):
             batch = rows[start : start + size]
             yield self._batch(batch + [[]] * (size - len(batch)))

@@ -10,9 +10,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import Trainable
+from ishibumi.training.distributed import full, rank, split_as
 
 
 class Optimizer:
@@ -49,9 +51,14 @@ class Optimizer:
         """The modules that no gradient has reached in this step."""
         return sorted({n for n, (_, master) in zip(self.names, self.pairs, strict=True) if master.grad is None})
 
+    @property
+    def masters(self) -> list[torch.Tensor]:
+        """The fp32 matrices that AdamW moves."""
+        return [master for _, master in self.pairs]
+
     def clip(self) -> float:
         """Scale the step's gradient down to clip_norm; returns the norm it had."""
-        return float(nn.utils.clip_grad_norm_([master for _, master in self.pairs], self.settings.clip_norm))
+        return float(full(nn.utils.clip_grad_norm_(self.masters, self.settings.clip_norm)))
 
     def step(self, share_of_peak: float) -> None:
         """Move the weights with every learning rate at `share_of_peak` of its peak."""
@@ -68,16 +75,29 @@ class Optimizer:
                 parameter.copy_(master)
 
     def state(self) -> dict[str, Any]:
-        """Everything that a resumed run needs to go on bit for bit."""
-        return {"masters": [master.detach() for _, master in self.pairs], "adamw": self.adamw.state_dict()}
+        """Everything that a resumed run needs to go on bit for bit, whole: any number of processes can take it up."""
+        adamw = self.adamw.state_dict()
+        moments = {i: {name: _whole(t) for name, t in of.items()} for i, of in adamw["state"].items()}
+        return {"masters": [_whole(master) for master in self.masters], "adamw": {**adamw, "state": moments}}
 
     @torch.no_grad()
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up a stored state."""
-        for (_, master), stored in zip(self.pairs, state["masters"], strict=True):
-            master.copy_(stored)
+        for master, stored in zip(self.masters, state["masters"], strict=True):
+            master.copy_(split_as(stored, master))
+        grouped = [master for group in self.adamw.param_groups for master in group["params"]]
+        for i, of in state["adamw"]["state"].items():
+            of |= {name: split_as(t, grouped[i]) for name, t in of.items() if name != "step"}
         self.adamw.load_state_dict(state["adamw"])
         self._copy_to_model()
+
+
+def _whole(tensor: torch.Tensor) -> torch.Tensor:
+    """A split tensor in one piece on the first process's CPU, one by one: the whole state need not fit on a GPU."""
+    if not isinstance(tensor, DTensor):
+        return tensor.detach()
+    gathered = full(tensor).detach()
+    return gathered.cpu() if rank() == 0 else gathered.new_empty(0)
 
 
 def share_of_peak(step: int, num_steps: int, settings: TrainSettings) -> float:

@@ -21,6 +21,7 @@ from ishibumi.training.attention import hidden_states
 from ishibumi.training.batches import Plan, make_plan
 from ishibumi.training.checkpoint import NAME as CHECKPOINT
 from ishibumi.training.compiled import TOLERANCE, compiled_layers, compiles, gradient_difference
+from ishibumi.training.distributed import enough_rows, rank, split, total, wait
 from ishibumi.training.saved import save_adapter
 from ishibumi.training.tokens import SOURCES, Example, Source, fit_rows, open_tokens, share_beginnings, write_tokens
 from ishibumi.training.trainer import OnStep, train
@@ -47,10 +48,12 @@ def run_stage(
     seed: int,
     on_step: OnStep,
     should_stop: Callable[[], bool],
+    split_on: torch.device | None = None,
 ) -> dict[str, Any]:
     """Train `model` in place (adapters merged at the end) and fill `directory`; returns what the manifest keeps.
 
-    Files: tokens, adapter/, history.jsonl (a row a step), proof.json (what trained and how far it moved).
+    Files: tokens, adapter/, history.jsonl (a row a step), proof.json (what trained and how far it moved). Of several
+    processes all train and the first writes; with `split_on` each keeps a share of the weights on that device.
     """
     fitting, num_long = fit_rows(examples, settings.row_tokens)
     num_texts = Counter(example.source for example in fitting)
@@ -64,7 +67,9 @@ def run_stage(
             hint="Raise row_tokens, or check the documents and chat.sources.",
             hint_ja="row_tokens を大きくするか、文書と chat.sources を確認してください。",
         )
-    write_tokens(directory, fitting)
+    if rank() == 0:
+        write_tokens(directory, fitting)
+    wait()
     plan = make_plan(
         open_tokens(directory),
         own=mix.own,
@@ -76,13 +81,17 @@ def run_stage(
         max_tokens=settings.max_tokens,
         answer_weight=settings.answer_weight,
     )
+    enough_rows(plan)
     trainables = attach(model.network, settings, seed)
+    if split_on is not None:
+        trainables = split(model.network, trainables, split_on)
     with contextlib.ExitStack() as layers:
         is_compiled = compiles(model, plan)
         if is_compiled:
             layers.enter_context(compiled_layers(model.network))
             first = next(plan.passes(plan.rows_of_step(0), settings.tokens_per_pass)).to(model.device)
-            is_compiled = gradient_difference(model.network, trainables, first) <= TOLERANCE
+            is_wrong = not gradient_difference(model.network, trainables, first) <= TOLERANCE
+            is_compiled = total(is_wrong) == 0
         if not is_compiled:
             layers.close()
         history = train(model.network, trainables, plan, settings, directory, on_step=on_step, should_stop=should_stop)
@@ -90,9 +99,10 @@ def run_stage(
     proof = prove_trained(model.network, trainables)
     save_adapter(directory / "adapter", model.network, trainables, settings, model.name)
     difference = merge_difference(model, plan, lambda: merge(model.network, trainables))
-    write_jsonl(directory / "history.jsonl", (asdict(record) for record in history))
-    write_json(directory / "proof.json", proof)
-    (directory / CHECKPOINT).unlink(missing_ok=True)
+    if rank() == 0:
+        write_jsonl(directory / "history.jsonl", (asdict(record) for record in history))
+        write_json(directory / "proof.json", proof)
+        (directory / CHECKPOINT).unlink(missing_ok=True)
     return {
         "steps": plan.num_steps,
         "epoch_steps": plan.epoch_steps,

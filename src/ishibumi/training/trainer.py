@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from ishibumi.errors import ModelError, Stopped, TrainingError
 from ishibumi.settings import TrainSettings
@@ -15,6 +16,7 @@ from ishibumi.training.adapters import Trainable
 from ishibumi.training.attention import hidden_states
 from ishibumi.training.batches import Batch, Plan
 from ishibumi.training.checkpoint import load_checkpoint, save_checkpoint
+from ishibumi.training.distributed import first_says, full, num_ranks, rank, share_of_rows, sum_gradients, total
 from ishibumi.training.loss import cross_entropy_sum
 from ishibumi.training.optimizer import Optimizer, share_of_peak
 from ishibumi.training.vocabulary import Vocabulary, Words
@@ -61,7 +63,7 @@ def train(
         optimizer.load_state(state["optimizer"])
         history = [StepRecord(**row) for row in state["history"]]
     _check_head(network, plan)
-    head_VD = network.get_output_embeddings().weight  # type: ignore[operator]
+    head_VD = full(network.get_output_embeddings().weight)  # type: ignore[operator]
     sampled = settings.vocabulary_sample if not head_VD.requires_grad else 0
     vocabulary = Vocabulary(plan.store, head_VD, sampled, plan.seed) if sampled else None
     network.eval()  # no dropout: training and resuming draw no random numbers
@@ -69,17 +71,19 @@ def train(
     for step in range(len(history), plan.num_steps):
         started = time.monotonic()
         rows = plan.rows_of_step(step)
+        mine = share_of_rows(rows)
         weight_sum = plan.weight_sum(rows)
         loss = 0.0
         words = vocabulary.words(step) if vocabulary else None
-        for batch in plan.passes(rows, settings.tokens_per_pass):
+        for batch in plan.passes(mine, settings.tokens_per_pass, num_ranks()):
             nll_sum = batch_nll_sum(network, batch.to(device), words)
             (nll_sum / weight_sum).backward()
             optimizer.collect_gradients()
             loss += float(nll_sum.detach()) / weight_sum
         if step == 0 and (untouched := optimizer.untouched()):
             raise _not_reached(untouched)
-        gradient_norm = optimizer.clip()
+        sum_gradients(optimizer.masters)
+        loss, gradient_norm = total(loss), optimizer.clip()
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             raise _not_finite(step, loss, gradient_norm, plan.document_ids(rows))
         rate_share = share_of_peak(step, plan.num_steps, settings)
@@ -99,10 +103,12 @@ def train(
         history.append(record)
         on_step(record)
         is_due = time.monotonic() - saved_at > max(settings.checkpoint_seconds, save_cost / CHECKPOINT_COST_SHARE)
-        stopping = should_stop()
-        if stopping or (is_due and step + 1 < plan.num_steps):
+        stopping = first_says(should_stop())
+        if stopping or (first_says(is_due) and step + 1 < plan.num_steps):
             began = time.monotonic()
-            save_checkpoint(directory, {"optimizer": optimizer.state(), "history": [asdict(r) for r in history]})
+            state = {"optimizer": optimizer.state(), "history": [asdict(r) for r in history]}
+            if rank() == 0:
+                save_checkpoint(directory, state)
             saved_at, save_cost = time.monotonic(), time.monotonic() - began
         if stopping:
             raise Stopped(
@@ -121,7 +127,7 @@ def batch_nll_sum(network: nn.Module, batch: Batch, words: Words | None = None) 
     hidden_RTD = hidden_states(network, batch)
     weights_RT = batch.weights_RT[:, 1:]
     is_learned_RT = weights_RT > 0
-    head_VD = network.get_output_embeddings().weight  # type: ignore[operator]
+    head_VD = full(network.get_output_embeddings().weight)  # type: ignore[operator]
     hidden_ND, targets_N = hidden_RTD[:, :-1][is_learned_RT], batch.ids_RT[:, 1:][is_learned_RT]
     weights_N = weights_RT[is_learned_RT]
     if words is None:
@@ -135,9 +141,12 @@ def _check_head(network: nn.Module, plan: Plan) -> None:
     """Refuse a model whose logits are not hidden · headᵀ (soft-capped or scaled ones), or whose head has a bias."""
     device = next(network.parameters()).device
     ids_BT = torch.from_numpy(plan.store.example(0)[0][:8].astype("int64"))[None].to(device)
-    theirs = network(input_ids=ids_BT, use_cache=False).logits.float()
-    hidden = network.base_model(input_ids=ids_BT, use_cache=False).last_hidden_state  # type: ignore[operator]
-    ours = (hidden @ network.get_output_embeddings().weight.T).float()  # type: ignore[operator]
+    head_VD = full(network.get_output_embeddings().weight)  # type: ignore[operator]
+    with_head = {"lm_head.weight": head_VD}  # of a split model the tied head is in pieces by then
+    inputs = {"input_ids": ids_BT, "use_cache": False}
+    theirs = functional_call(network, with_head, kwargs=inputs, tie_weights=False).logits.float()
+    hidden = network.base_model(**inputs).last_hidden_state  # type: ignore[operator]
+    ours = (hidden @ head_VD.T).float()
     if not torch.allclose(ours, theirs, rtol=0.02, atol=0.05 * float(theirs.abs().max())):
         raise ModelError(
             f"{type(network).__name__} changes its logits after the head, which ishibumi's loss does not do.",
