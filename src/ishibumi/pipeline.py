@@ -4,12 +4,15 @@ Each function makes one stage and returns its artifact; a stage is made anew onl
 its settings and of the fingerprints before it, has changed.
 """
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
+
+import torch
 
 from ishibumi import artifacts
 from ishibumi.artifacts import Artifact, fingerprint, write_jsonl
@@ -34,15 +37,18 @@ from ishibumi.knowledge.writer_endpoint import check_endpoint
 from ishibumi.knowledge.written import Writer, what_counts, write_items
 from ishibumi.leak_check import refuse_leaks
 from ishibumi.memory import release
-from ishibumi.models.load import base_identity, find_base, load_finished, load_model
+from ishibumi.models.load import LoadedModel, base_identity, find_base, load_finished, load_model, pick_device
 from ishibumi.report_stage import fill_report
 from ishibumi.settings import Arm
 from ishibumi.training.cpt import cpt_examples, cpt_mix
+from ishibumi.training.distributed import first_says, joined, num_ranks, rank, wait, whole
 from ishibumi.training.saved import keep_share, save_merged
 from ishibumi.training.sft import sft_examples, sft_mix
 from ishibumi.training.stage import run_stage
 
 STAGES = ("corpus", "knowledge", "cpt", "sft", "exam", "report")
+TRAINING_STAGES = ("cpt", "sft")  # several processes do these together
+NUM_TOGETHER = STAGES.index("sft") + 1  # after these stages the first process goes on alone
 MAX_GENERATED = 200  # generated questions that are asked: enough for an interval of ±7 points
 FORMAT = 1  # raise it when a change of code makes old stages wrong
 
@@ -86,13 +92,20 @@ def run(run: Run, *, watch: Watch = SILENT, until: str = STAGES[-1]) -> Path:
     """Make every stage up to `until` whose inputs changed; returns the run directory.
 
     Raises UsageError for an unknown stage, ArtifactError where another process works in the directory, and whatever
-    the stages raise. A stopped or failed run goes on where it was when called again.
+    the stages raise. A stopped or failed run goes on where it was when called again. Where torchrun started several
+    processes, all train, the first does everything else, and the others come back after training.
     """
     if until not in STAGES:
         raise UsageError(f'There is no stage "{until}". Stages: {", ".join(STAGES)}.')
     makers = (build_corpus, make_knowledge, continue_pretraining, tune_chat, evaluate, write_report)
-    with artifacts.lock(run.run_dir):
-        for maker in makers[: STAGES.index(until) + 1]:
+    wanted = makers[: STAGES.index(until) + 1]
+    with contextlib.ExitStack() as held:
+        with joined(run.settings.model.device) as number:
+            if number == 0:
+                held.enter_context(artifacts.lock(run.run_dir))
+            for maker in wanted[:NUM_TOGETHER]:
+                maker(run, watch=watch)
+        for maker in wanted[NUM_TOGETHER:] if number == 0 else ():
             maker(run, watch=watch)
     return run.run_dir
 
@@ -181,7 +194,7 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
     def work(directory: Path) -> dict[str, Any]:
         documents, chats = load_documents(_path(run, "corpus")), _conversations(run)
         refuse_leaks(run, documents, chats, _own_questions(run))
-        model = load_model(settings.model, run.base_dir)
+        model, split_on = _load_to_train(run)
         items, replay = load_items(_path(run, "knowledge")), read_texts(replay_paths)
         examples = cpt_examples(model, documents, items, replay, chats, settings)
         manifest = run_stage(
@@ -193,8 +206,11 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
             seed=settings.seed,
             on_step=lambda record: watch.step("cpt", record),
             should_stop=watch.should_stop,
+            split_on=split_on,
         )
-        save_merged(directory / "model", model)
+        model = whole(model)
+        if rank() == 0:
+            save_merged(directory / "model", model)
         return manifest
 
     parts = (settings.model, settings.documents, settings.replay, settings.chat, settings.cpt)
@@ -214,7 +230,7 @@ def tune_chat(run: Run, *, watch: Watch = SILENT) -> Artifact:
     settings = run.settings
 
     def work(directory: Path) -> dict[str, Any]:
-        model = load_model(settings.model, run.base_dir, weights=_path(run, "cpt") / "model")
+        model, split_on = _load_to_train(run, weights=_path(run, "cpt") / "model")
         manifest: dict[str, Any] = {"steps": 0}
         chats = _conversations(run)
         if settings.sft.epochs > 0 and chats:
@@ -229,10 +245,13 @@ def tune_chat(run: Run, *, watch: Watch = SILENT) -> Artifact:
                 seed=settings.seed + 1,
                 on_step=lambda record: watch.step("sft", record),
                 should_stop=watch.should_stop,
+                split_on=split_on,
             )
-        if settings.sft.kept < 1:
-            keep_share(model, load_model(settings.model, run.base_dir), settings.sft.kept)
-        save_merged(directory / "model", model)
+        model = whole(model)
+        if rank() == 0:
+            if settings.sft.kept < 1:
+                keep_share(model, load_model(settings.model, run.base_dir, device=model.device), settings.sft.kept)
+            save_merged(directory / "model", model)
         return manifest
 
     inputs = [settings.sft.model_dump(), settings.chat.model_dump(), settings.seed, _of(run, "cpt")]
@@ -346,14 +365,30 @@ def _stage(
 ) -> Artifact:
     path = _path(run, stage)
     wanted = fingerprint(FORMAT, stage, *inputs)
-    reused = artifacts.is_current(path, wanted)
+    reused = first_says(artifacts.is_current(path, wanted))
+    to_do = first_says(artifacts.is_to_do(path, wanted))
+    if rank() > 0:
+        if to_do and stage in TRAINING_STAGES:
+            work(artifacts.partial_of(path))
+        wait()
+        return artifacts.load(path)
     if not reused:
         watch.stage_started(stage)
     artifact = artifacts.build(path, wanted, work)
     if not reused:
         release()
+    wait()
     watch.stage_finished(stage, artifact.manifest, reused)
     return artifact
+
+
+def _load_to_train(run: Run, weights: Path | None = None) -> tuple[LoadedModel, torch.device | None]:
+    """A model to train, and the device that its weights are to be split on, if they are."""
+    settings = run.settings.model
+    if num_ranks() == 1 or run.settings.machine.split == "never":
+        return load_model(settings, run.base_dir, weights=weights), None
+    device = torch.device("cpu" if rank() == 0 else "meta")
+    return load_model(settings, run.base_dir, weights=weights, device=device), pick_device(settings.device)
 
 
 def _path(run: Run, stage: str) -> Path:

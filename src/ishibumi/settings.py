@@ -30,6 +30,14 @@ class ModelSettings(Section):
     )
 
 
+class MachineSettings(Section):
+    """[machine]: how a run uses the machine; the results are the same."""
+
+    split: Literal["auto", "never", "always"] = Field(
+        default="auto", description="whether torchrun's processes share one copy of the weights; auto if that must be"
+    )
+
+
 class ColumnSettings(Section):
     """[documents.columns]: the names of columns; left out, they are recognised, and "" reads none."""
 
@@ -271,6 +279,7 @@ class Settings(Section):
     run_dir: str = Field(default="run", description="directory of the results, relative to the settings file")
     seed: int = Field(default=1, ge=0, lt=2**31, description="fixes every random choice")
     model: ModelSettings = ModelSettings()
+    machine: MachineSettings = MachineSettings()
     documents: DocumentSettings = DocumentSettings()
     knowledge: KnowledgeSettings = KnowledgeSettings()
     replay: ReplaySettings = ReplaySettings()

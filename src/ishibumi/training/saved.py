@@ -12,7 +12,6 @@ from ishibumi.models.load import LoadedModel
 from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import LoraLinear, Trainable, is_named
 from ishibumi.training.distributed import full, rank
-from ishibumi.training.distributed import rank
 
 
 def save_adapter(
