@@ -20,7 +20,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor, Partial, distribute_tensor
+from torch.distributed.tensor import DTensor, Partial, Shard, distribute_tensor
 
 from ishibumi.errors import UsageError
 from ishibumi.models.load import LoadedModel
@@ -138,14 +138,16 @@ def split(network: nn.Module, trainables: Sequence[Trainable], device: torch.dev
     body, head = network.base_model, network.get_output_embeddings()  # type: ignore[operator]
     embeddings = network.get_input_embeddings()  # type: ignore[operator]
     is_tied = head.weight is embeddings.weight
-    rest: list[Any] = [body] if is_tied else [body, head]
-    for module in [*body.layers, *rest]:  # type: ignore[union-attr, misc]
+    for module in [*body.layers, body]:  # type: ignore[union-attr, misc]
         fully_shard(module, mesh=mesh, reshard_after_forward=True, mp_policy=policy)
         assert isinstance(module, FSDPModule)
         module.set_gradient_divide_factor(1.0)  # the loss is divided already: a sum, not a mean
         module.set_force_sum_reduction_for_comms(True)
     if is_tied:
         head.weight = embeddings.weight
+    else:  # the loss takes this matrix itself, and its module is never called
+        pieces = distribute_tensor(torch.empty_like(head.weight, device=device), mesh, [Shard(0)], src_data_rank=None)
+        head.weight = nn.Parameter(pieces, requires_grad=head.weight.requires_grad)
     network.to_empty(device=device)
     for name, parameter in network.named_parameters():
         parameter.copy_(split_as(_from_first(whole.get(name), parameter, device), parameter))
