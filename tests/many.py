@@ -9,8 +9,9 @@ import tiny
 import torch
 
 from ishibumi.errors import Stopped
-from ishibumi.training.distributed import joined, rank, whole
+from ishibumi.training.distributed import joined, rank
 from ishibumi.training.saved import save_merged
+from ishibumi.training.splitting import whole
 from ishibumi.training.stage import Mix, run_stage
 
 TEXTS = ["Spain beat Argentina 1-0.", "Kane scored twice in Dallas.", "東京で雨が降った。", "The final was in July."]

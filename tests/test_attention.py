@@ -12,8 +12,8 @@ from transformers import MistralConfig
 from ishibumi.errors import ModelError
 from ishibumi.training.attention import block_masks, hidden_states
 from ishibumi.training.batches import Batch
+from ishibumi.training.steps import batch_nll_sum
 from ishibumi.training.tokens import share_beginnings
-from ishibumi.training.trainer import batch_nll_sum
 
 TEXTS = ["Spain beat Argentina", "東京で雨", "a", "The final was played in July."]
 

@@ -18,7 +18,8 @@ from ishibumi import artifacts
 from ishibumi.errors import UsageError
 from ishibumi.training.batches import Plan
 from ishibumi.training.checkpoint import NAME
-from ishibumi.training.distributed import enough_rows, share_of_rows
+from ishibumi.training.distributed import share_of_rows
+from ishibumi.training.splitting import enough_rows
 
 HERE = Path(__file__).parent
 STOPPED = 3  # of eight steps
@@ -113,7 +114,8 @@ def test_torchrun_makes_the_stages_that_one_process_makes(model_dir: Callable[[s
 
 
 def test_rows_are_dealt_out_and_a_step_of_too_few_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ishibumi.training.distributed.num_ranks", lambda: 2)
+    for module in ("distributed", "splitting"):
+        monkeypatch.setattr(f"ishibumi.training.{module}.num_ranks", lambda: 2)
     rows = [[number] for number in range(5)]
     dealt: list[list[list[int]]] = []
     for number in range(2):

@@ -276,9 +276,10 @@ def test_dropout_stays_off(model_dir: Callable[[str], Path], tmp_path: Path) -> 
 
 def test_few_tokens_are_not_compiled(model_dir: Callable[[str], Path], tmp_path: Path) -> None:
     model, _, plan = start(model_dir("llama"), "llama", tmp_path, tiny.settings())
-    assert not compiles(model, plan)
+    assert not compiles(model, plan, "auto") and not compiles(model, plan, "never")
     many = Plan(plan.store, 64, plan.rows * 2000, 2, [1], 1.0, 1)
-    assert compiles(model, many) == (shutil.which("g++") is not None)
+    for choice in ("auto", "always"):
+        assert compiles(model, many, choice) == (shutil.which("g++") is not None)
 
 
 @pytest.mark.slow
@@ -326,8 +327,8 @@ def test_a_compiler_that_changes_the_gradients_is_found_out(
 def test_a_stage_goes_on_with_plain_layers_where_the_compiled_ones_are_wrong(
     model_dir: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ishibumi.training.stage.compiles", lambda *_: True)
-    monkeypatch.setattr("ishibumi.training.stage.gradient_difference", lambda *_: 0.5)
+    monkeypatch.setattr("ishibumi.training.compiled.compiles", lambda *_: True)
+    monkeypatch.setattr("ishibumi.training.compiled.gradient_difference", lambda *_: 0.5)
     monkeypatch.setattr(torch, "compile", lambda *_, **__: pytest.fail)  # a layer that is called breaks the test
     model = tiny.load(model_dir("llama"))
     mix = Mix(own=("document",), shares={})

@@ -41,9 +41,10 @@ from ishibumi.models.load import LoadedModel, base_identity, find_base, load_fin
 from ishibumi.report_stage import fill_report
 from ishibumi.settings import Arm
 from ishibumi.training.cpt import cpt_examples, cpt_mix
-from ishibumi.training.distributed import first_says, joined, num_ranks, rank, wait, whole
+from ishibumi.training.distributed import first_says, joined, num_ranks, rank, wait
 from ishibumi.training.saved import keep_share, save_merged
 from ishibumi.training.sft import sft_examples, sft_mix
+from ishibumi.training.splitting import whole
 from ishibumi.training.stage import run_stage
 
 STAGES = ("corpus", "knowledge", "cpt", "sft", "exam", "report")

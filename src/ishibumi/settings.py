@@ -199,6 +199,17 @@ class TrainSettings(Section):
     tokens_per_pass: int = Field(
         default=8192, ge=16, description="tokens that go through the model at once; memory follows it"
     )
+    precision: Literal["bf16", "fp8", "nf4"] = Field(
+        default="bf16",
+        description="frozen matrices in training: as loaded, in 8 bits (fast on Hopper, Ada), or in 4 (small)",
+    )
+    recompute: Literal["auto", "none", "full"] = Field(
+        default="auto",
+        description="compute layers twice to save memory; auto does so where a GPU is too small",
+    )
+    compile: Literal["auto", "always", "never"] = Field(
+        default="auto", description="build fast kernels for the layers first; auto does where it pays in this run"
+    )
     vocabulary_sample: int = Field(
         default=0,
         ge=0,

@@ -84,10 +84,10 @@ def _read_network(directory: Path, dtype: str) -> Any:
     return network
 
 
-def empty_network(settings: ModelSettings, directory: Path) -> Any:
-    """The network in a directory as a shape without weights (device «meta»); only config.json is read."""
+def empty_network(settings: ModelSettings, directory: Path, device: str = "meta") -> Any:
+    """The network in a directory without its weights; only config.json is read."""
     config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-    with torch.device("meta"):
+    with torch.device(device):
         return AutoModelForCausalLM.from_config(config, dtype=getattr(torch, settings.dtype))
 
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from ishibumi.errors import TrainingError, UsageError
 from ishibumi.settings import TrainSettings
+from ishibumi.training.distributed import full, split_as
 
 EMBEDDINGS = ("embed_tokens", "lm_head")
 
@@ -32,7 +33,7 @@ class LoraLinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(…, in) → (…, out)."""
-        out = F.linear(x, self.base.weight, self.base.bias)
+        out = self.base(x)
         low = F.linear(x, self.lora_A)
         return torch.addmm(out.flatten(0, -2), low.flatten(0, -2), self.lora_B.T, alpha=self.scale).view(out.shape)
 
@@ -44,7 +45,7 @@ class LoraLinear(nn.Module):
 
 @dataclass(frozen=True)
 class Trainable:
-    """One matrix that trains. `start` is a copy of the original of a matrix that trains in full."""
+    """One matrix that trains. `start` is a copy of the original of a matrix that trains in full, in CPU memory."""
 
     name: str
     module: nn.Linear | nn.Embedding | LoraLinear
@@ -76,7 +77,7 @@ class Trainable:
         if isinstance(self.module, LoraLinear):
             return float(self.module.delta().norm() / self.weight.float().norm())
         assert self.start is not None
-        return float((self.weight.float() - self.start.float()).norm() / self.start.float().norm())
+        return float((full(self.weight).cpu().float() - self.start.float()).norm() / self.start.float().norm())
 
 
 def attach(network: nn.Module, settings: TrainSettings, seed: int) -> list[Trainable]:
@@ -122,7 +123,9 @@ def _make_trainable(
     rate = settings.embedding_learning_rate if is_embedding else settings.learning_rate
     if is_embedding or settings.method == "full" or isinstance(module, nn.Embedding):
         module.weight.requires_grad_(True)
-        return Trainable(name, module, rate, module.weight.detach().clone())
+        where = "meta" if module.weight.is_meta else "cpu"
+        start = torch.empty_like(module.weight, device=where, requires_grad=False).copy_(module.weight.detach())
+        return Trainable(name, module, rate, start)
     lora = LoraLinear(module, settings.rank, settings.alpha, generator)
     network.set_submodule(name, lora)
     return Trainable(name, lora, rate, None)
@@ -135,7 +138,7 @@ def scale_learned(trainables: Iterable[Trainable], scale: float) -> None:
         if isinstance(t.module, LoraLinear):
             t.module.scale *= scale
         elif t.start is not None:
-            t.weight.copy_(torch.lerp(t.start.float(), t.weight.float(), scale))
+            t.weight.copy_(split_as(torch.lerp(t.start.float(), full(t.weight).cpu().float(), scale), t.weight))
 
 
 def prove_trained(network: nn.Module, trainables: list[Trainable]) -> list[dict[str, object]]:

@@ -3,21 +3,30 @@
 Axes: R rows, T tokens, D hidden size.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+from transformers import AttentionInterface
 
 from ishibumi.errors import ModelError
 from ishibumi.training.batches import Batch
 
+BLOCKWISE = "ishibumi_blockwise"
+
 
 def hidden_states(network: nn.Module, batch: Batch) -> torch.Tensor:
     """Hidden states before the head, (R, T, D); each text's are those that it has on its own."""
+    masks = block_masks(network.config, batch)
+    if network.config._attn_implementation == BLOCKWISE:  # type: ignore[union-attr]
+        masks = {kind: _blocks(m) for kind, m in masks.items()} if isinstance(masks, dict) else _blocks(masks)
     output = network.base_model(  # type: ignore[operator]
         input_ids=batch.ids_RT,
         position_ids=batch.positions_RT,
-        attention_mask=block_masks(network.config, batch),
+        attention_mask=masks,
         use_cache=False,
     )
     return output.last_hidden_state  # type: ignore[no-any-return]
@@ -51,3 +60,56 @@ def block_masks(config: Any, batch: Batch) -> Any:
             hint_ja="Llama、Qwen 2、Qwen 3、Gemma 3 系のモデルを使ってください。",
         )
     return masks
+
+
+@contextlib.contextmanager
+def blockwise_attention(network: nn.Module) -> Iterator[None]:
+    """Attention that leaves out what no token of a block sees, for as long as the block lasts; fast when compiled.
+
+    PyTorch's flex attention. Its masked attention is slower on a GPU, and wrong there when torch 2.11 compiles it.
+    """
+    AttentionInterface.register(BLOCKWISE, _attention)
+    with _implementation(network, BLOCKWISE):
+        yield
+
+
+@contextlib.contextmanager
+def masked_attention(network: nn.Module) -> Iterator[None]:
+    """Plain attention with a mask for every pair of tokens."""
+    with _implementation(network, "sdpa"):
+        yield
+
+
+@contextlib.contextmanager
+def _implementation(network: nn.Module, name: str) -> Iterator[None]:
+    config: Any = network.config
+    before, config._attn_implementation = config._attn_implementation, name
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+
+
+def _attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: BlockMask,
+    scaling: float | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Heads first in, tokens first out, as transformers wants it."""
+    shared = key.shape[1] != query.shape[1]
+    out = flex_attention(query, key, value, block_mask=attention_mask, scale=scaling, enable_gqa=shared)
+    assert isinstance(out, torch.Tensor)
+    return out.transpose(1, 2).contiguous(), None
+
+
+def _blocks(mask_R1TT: torch.Tensor) -> BlockMask:
+    num_rows, _, num_tokens, _ = mask_R1TT.shape
+
+    def sees(row: torch.Tensor, head: torch.Tensor, seeing: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+        return mask_R1TT[row, 0, seeing, seen]
+
+    return create_block_mask(sees, num_rows, None, num_tokens, num_tokens, device=mask_R1TT.device)  # type: ignore[arg-type]

@@ -31,10 +31,24 @@ class Batch:
     positions_RT: torch.Tensor
     weights_RT: torch.Tensor
 
+    @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """All of them."""
+        return self.ids_RT, self.segments_RT, self.branches_RT, self.positions_RT, self.weights_RT
+
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
-        tensors = (self.ids_RT, self.segments_RT, self.branches_RT, self.positions_RT, self.weights_RT)
-        return Batch(*(tensor.to(device) for tensor in tensors))
+        return Batch(*(tensor.to(device) for tensor in self.tensors))
+
+    def copy_(self, other: "Batch") -> None:
+        """Take over another batch of the same shape, in the same memory; a GPU does it when its turn comes."""
+        for tensor, new in zip(self.tensors, other.tensors, strict=True):
+            send(new, tensor)
+
+
+def send(new: torch.Tensor, to: torch.Tensor) -> None:
+    """Copy a tensor of the CPU into one of any device without waiting for a GPU."""
+    to.copy_(new.pin_memory() if to.is_cuda else new, non_blocking=True)
 
 
 @dataclass(frozen=True)
@@ -71,6 +85,16 @@ class Plan:
         weight = self.answer_weight if self.store.sources[index] == SOURCES.index("question") else 1.0
         return self.store.example(index)[1] * np.float32(weight)
 
+    def rows_per_pass(self, tokens_per_pass: int, num_ranks: int = 1) -> int:
+        """Rows of a batch of at most `tokens_per_pass` tokens, one at least; each process has a share of a step's."""
+        return min(max(1, tokens_per_pass // self.row_tokens), -(-self.rows_per_step // num_ranks))
+
+    def most_learned(self, tokens_per_pass: int) -> int:
+        """Learned tokens that no batch exceeds, whichever rows it has: those of the fullest rows together."""
+        learned = np.add.reduceat(self.store.learned, self.store.offsets[:-1], dtype=np.int64)
+        by_row = sorted(int(learned[row].sum()) for row in self.rows)
+        return sum(by_row[-self.rows_per_pass(tokens_per_pass) :])
+
     def num_tokens(self, rows: Sequence[Sequence[int]]) -> int:
         """Tokens in some rows, padding not counted."""
         lengths = self.store.lengths
@@ -83,10 +107,9 @@ class Plan:
     def passes(self, rows: list[list[int]], tokens_per_pass: int, num_ranks: int = 1) -> Iterator[Batch]:
         """The rows as batches of at most `tokens_per_pass` tokens (at least one row), all of one shape.
 
-        Empty rows fill the last batch, because a compiled layer would be compiled anew for another shape. Of several
-        processes each has a share of a step's rows.
+        Empty rows fill the last batch, because a compiled layer would be compiled anew for another shape.
         """
-        size = min(max(1, tokens_per_pass // self.row_tokens), -(-self.rows_per_step // num_ranks))
+        size = self.rows_per_pass(tokens_per_pass, num_ranks)
         for start in range(0, len(rows), size):
             batch = rows[start : start + size]
             yield self._batch(batch + [[]] * (size - len(batch)))

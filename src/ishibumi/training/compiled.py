@@ -1,50 +1,129 @@
-"""Compiled layers: when they pay, how, and whether they are right. Small operations become few kernels; products stay.
+"""How layers are computed: compiled or plain, with their intermediate results kept or made again, in which format.
 
-A compiler can be wrong: torch 2.11 compiled this attention to gradients of 1e9 on a GPU, where plain layers give 6. So
-the first batch goes through both, and training goes on with plain layers where they differ.
+A compiler can be wrong: torch 2.11 compiled masked attention to gradients of 1e9 on a GPU, where plain layers give 6.
+So the first batch goes through both, and training goes on with plain layers where they differ.
 """
 
 import contextlib
+import functools
 import gc
 import math
 import shutil
 from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from ishibumi.models.load import LoadedModel
+from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import Trainable
+from ishibumi.training.attention import blockwise_attention, masked_attention
 from ishibumi.training.batches import Batch, Plan
-from ishibumi.training.trainer import batch_nll_sum
+from ishibumi.training.precision import frozen_in, has_fp8
+from ishibumi.training.steps import batch_nll_sum
 
 TOLERANCE = 0.05  # of the gradient's size: bf16 keeps 8 bits, and the two add in another order (0.01 to 0.02)
-MIN_TOKENS = 100_000  # compiling takes about 40 s on two cores and saves about 0.6 ms a token (Gemma 3 270M)
+TOLERANCE_FP8 = 0.2  # the least difference before rounding to 3 bits can be a large one after it
+# Compiling takes about 40 s on two cores and saves about 0.6 ms a token there (Gemma 3 270M).
+MIN_TOKENS = 100_000
+MIN_TOKENS_GPU = 4_000_000  # where plain layers, recorded, are not much slower
 
 
-def compiles(model: LoadedModel, plan: Plan) -> bool:
-    """Whether compiling saves time: a compiler is there and there are tokens enough."""
-    has_compiler = model.device.type == "cuda" or shutil.which("g++") is not None
-    return has_compiler and len(plan.rows) * plan.row_tokens >= MIN_TOKENS
+@contextlib.contextmanager
+def prepared(
+    model: LoadedModel, trainables: list[Trainable], plan: Plan, settings: TrainSettings
+) -> Iterator[dict[str, Any]]:
+    """The network as it trains best, for as long as the block lasts; gives what was chosen.
+
+    Merging swaps modules, which a compiled layer would not notice: leave the block first.
+    """
+    network, is_gpu = model.network, model.device.type == "cuda"
+    precision = settings.precision if settings.precision != "fp8" or has_fp8(model.device) else "bf16"
+    with contextlib.ExitStack() as layers:
+        layers.enter_context(frozen_in(network, precision))
+        recompute = settings.recompute == "full" or (
+            settings.recompute == "auto" and is_gpu and not _fits(model, trainables, plan, settings)
+        )
+        difference = None
+        is_compiled = compiles(model, plan, settings.compile)
+        if is_compiled:
+            how = layers.enter_context(contextlib.ExitStack())
+            how.enter_context(compiled_layers(network))
+            if is_gpu:
+                how.enter_context(blockwise_attention(network))
+            first = next(plan.passes(plan.rows_of_step(0), settings.tokens_per_pass)).to(model.device)
+            difference = gradient_difference(network, trainables, first)
+            is_compiled = difference <= (TOLERANCE_FP8 if precision == "fp8" else TOLERANCE)
+            if not is_compiled:
+                how.close()
+        if recompute:
+            layers.enter_context(recomputed_layers(network))
+        yield {
+            "compiled": is_compiled,
+            "compiled_gradient_difference": difference,
+            "precision": precision,
+            "recompute": "full" if recompute else "none",
+        }
+
+
+def compiles(model: LoadedModel, plan: Plan, choice: Literal["auto", "always", "never"]) -> bool:
+    """Whether to compile: a compiler is there and it is wanted, or by "auto" there are tokens enough for it to pay."""
+    is_gpu = model.device.type == "cuda"
+    has_compiler = any(shutil.which(name) for name in (("cc", "gcc", "clang") if is_gpu else ("g++",)))
+    pays = len(plan.rows) * plan.row_tokens >= (MIN_TOKENS_GPU if is_gpu else MIN_TOKENS)
+    return has_compiler and (choice == "always" or (choice == "auto" and pays))
+
+
+def _fits(model: LoadedModel, trainables: Sequence[Trainable], plan: Plan, settings: TrainSettings) -> bool:
+    """Whether the GPU has room for what all layers keep for the way back; plain ones keep twice as much."""
+    config: Any = model.network.config
+    heads = config.num_attention_heads + 2 * config.num_key_value_heads
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    numbers = 6 * config.hidden_size + heads * head_size + 3 * config.intermediate_size  # a token and layer
+    tokens = plan.rows_per_pass(settings.tokens_per_pass) * plan.row_tokens
+    trained = sum(p.numel() for t in trainables for p in t.parameters)
+    logits = min(tokens * config.vocab_size, 2**29)
+    needed = 2 * numbers * tokens * config.num_hidden_layers + 20 * trained + 6 * logits
+    free, _ = torch.cuda.mem_get_info(model.device)
+    return needed * (1 if compiles(model, plan, settings.compile) else 2) < 0.9 * free
 
 
 @contextlib.contextmanager
 def compiled_layers(network: nn.Module) -> Iterator[None]:
-    """Every decoder layer compiled for as long as the block lasts; the layers are alike, so the first serves all.
-
-    Merging swaps modules, which a compiled layer would not notice: leave the block first.
-    """
+    """Every decoder layer compiled for as long as the block lasts; the layers are alike, so the first serves all."""
     torch._dynamo.config.cache_size_limit = 64
+    with _forwards(network, lambda forward: torch.compile(forward, dynamic=False)):
+        try:
+            yield
+        finally:
+            torch._dynamo.reset()  # what it keeps would hold this network's weights beside the next stage's
+            gc.collect()
+
+
+@contextlib.contextmanager
+def recomputed_layers(network: nn.Module) -> Iterator[None]:
+    """Every layer keeps its input only, and is computed once more on the way back."""
+    again = functools.partial(functools.partial, checkpoint, use_reentrant=False, preserve_rng_state=False)
+    with _forwards(network, again):
+        yield
+
+
+@contextlib.contextmanager
+def _forwards(network: nn.Module, change: Any) -> Iterator[None]:
+    """Each layer's forward changed, and changed back at the end."""
     layers = list(network.base_model.layers)  # type: ignore[union-attr, arg-type]
+    before = [vars(layer).get("forward") for layer in layers]
     for layer in layers:
-        layer.forward = torch.compile(layer.forward, dynamic=False)
+        layer.forward = change(layer.forward)
     try:
         yield
     finally:
-        for layer in layers:
+        for layer, forward in zip(layers, before, strict=True):
             del layer.forward
-        torch._dynamo.reset()  # what it keeps would hold this network's weights beside the next stage's
-        gc.collect()
+            if forward is not None:
+                layer.forward = forward
 
 
 def gradient_difference(network: nn.Module, trainables: Sequence[Trainable], batch: Batch) -> float:
@@ -61,14 +140,13 @@ def gradient_difference(network: nn.Module, trainables: Sequence[Trainable], bat
         return found
 
     compiled = gradients()
-    with torch.compiler.set_stance("force_eager"):
+    with torch.compiler.set_stance("force_eager"), masked_attention(network), recomputed_layers(network):
         plain = gradients()
     with torch.no_grad():
         for p, start in zip(parameters, started, strict=True):
             p.copy_(start)
-    pairs = [(a.float(), b.float()) for a, b in zip(compiled, plain, strict=True)]
-    different = sum(float((a - b).square().sum()) for a, b in pairs)
-    return math.sqrt(different / sum(float(b.square().sum()) for _, b in pairs))
+    different = sum(float((a.float() - b.float()).square().sum()) for a, b in zip(compiled, plain, strict=True))
+    return math.sqrt(different / sum(float(b.float().square().sum()) for b in plain))
 
 
 @torch.no_grad()

@@ -12,20 +12,13 @@ import contextlib
 import datetime as dt
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor, Partial, Shard, distribute_tensor
+from torch.distributed.tensor import DTensor, Partial, distribute_tensor
 
 from ishibumi.errors import UsageError
-from ishibumi.models.load import LoadedModel
-from ishibumi.training.adapters import Trainable
-from ishibumi.training.batches import Plan
 
 PATIENCE = dt.timedelta(days=7)  # the others wait while the first reads documents or a model writes questions
 
@@ -94,23 +87,18 @@ def share_of_rows(rows: Sequence[list[int]]) -> list[list[int]]:
     return mine + [[] for _ in range(each - len(mine))]
 
 
-def enough_rows(plan: Plan) -> None:
-    """Refuse a step with fewer rows than processes."""
-    if plan.rows_per_step < num_ranks():
-        raise UsageError(
-            f"A step has {plan.rows_per_step} rows of {plan.row_tokens} tokens, too few for {num_ranks()} processes.",
-            hint=f"Set tokens_per_step to {num_ranks() * plan.row_tokens} or more, or start fewer processes.",
-            hint_ja=f"tokens_per_step を {num_ranks() * plan.row_tokens} 以上にするか、プロセスを減らしてください。",
-        )
-
-
-def sum_gradients(masters: Sequence[torch.Tensor]) -> None:
-    """Every master's gradient over all processes; those of split matrices are summed already."""
+def sum_gradients(masters: Sequence[torch.Tensor], loss: torch.Tensor) -> None:
+    """Add up the loss and every master's gradient over all processes; those of split matrices are summed already."""
     if num_ranks() > 1:
         whole = [m.grad for m in masters if m.grad is not None and not isinstance(m, DTensor)]
-        for work in [dist.all_reduce(gradient, async_op=True) for gradient in whole]:
+        for work in [dist.all_reduce(t, async_op=True) for t in [*whole, loss]]:
             assert work is not None
             work.wait()
+
+
+def is_split(network: nn.Module) -> bool:
+    """Whether the processes share one copy of the weights."""
+    return any(isinstance(p, DTensor) for p in network.parameters())
 
 
 def full(tensor: torch.Tensor) -> torch.Tensor:
@@ -123,59 +111,3 @@ def split_as(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     if not isinstance(like, DTensor):
         return tensor
     return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
-
-
-@torch.no_grad()
-def split(network: nn.Module, trainables: Sequence[Trainable], device: torch.device) -> list[Trainable]:
-    """Split all matrices over the processes, and return the trainables with their starts split too.
-
-    The first process has the weights on the CPU; the others' network may be empty, on the device «meta».
-    """
-    whole = {name: p.detach() for name, p in network.named_parameters()} if rank() == 0 else {}
-    buffers = {name: b.detach() for name, b in network.named_buffers(remove_duplicate=False)} if rank() == 0 else {}
-    mesh = init_device_mesh(device.type, (num_ranks(),))
-    policy = MixedPrecisionPolicy(reduce_dtype=torch.float32)
-    body, head = network.base_model, network.get_output_embeddings()  # type: ignore[operator]
-    embeddings = network.get_input_embeddings()  # type: ignore[operator]
-    is_tied = head.weight is embeddings.weight
-    for module in [*body.layers, body]:  # type: ignore[union-attr, misc]
-        fully_shard(module, mesh=mesh, reshard_after_forward=True, mp_policy=policy)
-        assert isinstance(module, FSDPModule)
-        module.set_gradient_divide_factor(1.0)  # the loss is divided already: a sum, not a mean
-        module.set_force_sum_reduction_for_comms(True)
-    if is_tied:
-        head.weight = embeddings.weight
-    else:  # the loss takes this matrix itself, and its module is never called
-        pieces = distribute_tensor(torch.empty_like(head.weight, device=device), mesh, [Shard(0)], src_data_rank=None)
-        head.weight = nn.Parameter(pieces, requires_grad=head.weight.requires_grad)
-    network.to_empty(device=device)
-    for name, parameter in network.named_parameters():
-        parameter.copy_(split_as(_from_first(whole.get(name), parameter, device), parameter))
-    for name, buffer in network.named_buffers(remove_duplicate=False):
-        buffer.copy_(_from_first(buffers.get(name), buffer, device))
-    return [replace(t, start=None if t.start is None else t.weight.detach().clone()) for t in trainables]
-
-
-def _from_first(tensor: torch.Tensor | None, like: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """The first process's tensor, in every process."""
-    sent = torch.empty(like.shape, dtype=like.dtype, device=device) if tensor is None else tensor.to(device)
-    dist.broadcast(sent, 0)
-    return sent
-
-
-@torch.no_grad()
-def whole(model: LoadedModel) -> LoadedModel:
-    """The model in one piece on the first process's CPU, empty elsewhere; the same model if it is not split."""
-    network: Any = model.network
-    if not any(isinstance(p, DTensor) for p in network.parameters()):
-        return model
-    with torch.device("meta"):
-        empty = type(network)(network.config)
-    state: dict[str, torch.Tensor] = {}
-    for name, parameter in network.named_parameters():  # a tied matrix once
-        gathered = full(parameter)
-        if rank() == 0:
-            state[name] = gathered.cpu()
-    empty.load_state_dict(state, strict=False, assign=True)
-    empty.tie_weights()
-    return replace(model, network=empty.eval())

@@ -1,11 +1,15 @@
 """Cross-entropy over learned tokens only, without ever holding all logits.
 
 A vocabulary of 262,144 makes 512 tokens' logits half a gigabyte in fp32, and moving that through memory costs more than
-the products. Tiles of a few thousand words stay in cache. One sweep makes the normaliser and Σ p · head together,
-rescaled whenever a greater logit turns up, as flash attention does; only a head that trains needs a second sweep.
+the products. On a CPU tiles of a few thousand words stay in cache: one sweep makes the normaliser and Σ p · head
+together, rescaled whenever a greater logit turns up, as flash attention does; only a head that trains needs a second
+sweep. A GPU has the memory for all logits of some thousand tokens, and one compiled kernel turns them into gradients.
 Axes: N learned tokens, D hidden size, V vocabulary, v a tile of it.
 """
 
+import functools
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +17,8 @@ import torch
 import torch.nn.functional as F
 
 CPU_TILE = 2048
-GPU_TILE = 32_768
-MAX_TOKENS_AT_ONCE = 1024  # N × v × 4 bytes = 8 MiB a tile on a CPU
+MAX_TOKENS_AT_ONCE = 1024  # N × v × 4 bytes = 8 MiB a tile
+GPU_LOGITS = 2**29  # at once: 1 GiB in bf16; 2,048 tokens of a vocabulary of 262,144
 
 
 def cross_entropy_sum(
@@ -44,29 +48,16 @@ class _CrossEntropySum(torch.autograd.Function):
         weights_N: torch.Tensor,
         log_counts_V: torch.Tensor | None,
     ) -> torch.Tensor:
-        head = head_VD.detach()
-        grad_hidden = torch.empty_like(hidden_ND) if ctx.needs_input_grad[0] else None
-        grad_head = torch.zeros_like(head, dtype=torch.float32) if ctx.needs_input_grad[1] else None
-        nll_sum = hidden_ND.new_zeros((), dtype=torch.float32)
-        for start in range(0, len(targets_N), MAX_TOKENS_AT_ONCE):
-            part = slice(start, start + MAX_TOKENS_AT_ONCE)
-            texts = _Part(hidden_ND.detach()[part], targets_N[part], weights_N[part])
-            lse_N, expected_ND = _sweep(texts, head, log_counts_V)
-            target_ND = head[texts.targets_N].float()
-            nll_sum += (texts.weights_N * (lse_N - (texts.hidden_ND.float() * target_ND).sum(-1))).sum()
-            if grad_hidden is not None:
-                grad_hidden[part] = (texts.weights_N[:, None] * (expected_ND - target_ND)).to(head.dtype)
-            if grad_head is not None:
-                _add_head_gradient(texts, head, lse_N, log_counts_V, grad_head)
-        ctx.grads = (grad_hidden, grad_head)
+        work = _on_gpu if head_VD.is_cuda else _on_cpu
+        texts = _Part(hidden_ND.detach(), targets_N, weights_N)
+        nll_sum, *ctx.grads = work(texts, head_VD.detach(), log_counts_V, ctx.needs_input_grad[1])
         ctx.head_dtype = head_VD.dtype
         return nll_sum
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         grad_hidden, grad_head = ctx.grads
-        if grad_hidden is not None:
-            grad_hidden = grad_hidden * grads[0].to(grad_hidden.dtype)
+        grad_hidden = grad_hidden * grads[0].to(grad_hidden.dtype)
         if grad_head is not None:
             grad_head = (grad_head * grads[0]).to(ctx.head_dtype)
         return grad_hidden, grad_head, None, None, None
@@ -80,10 +71,71 @@ class _Part:
     targets_N: torch.Tensor
     weights_N: torch.Tensor
 
+    def split(self, size: int) -> "list[tuple[slice, _Part]]":
+        """Parts of at most `size` tokens, and where they stand."""
+        places = [slice(start, start + size) for start in range(0, len(self.targets_N), size)]
+        return [(p, _Part(self.hidden_ND[p], self.targets_N[p], self.weights_N[p])) for p in places]
+
+
+Gradients = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]  # Σ weight · nll, d/d hidden, d/d head
+
+
+def _on_gpu(texts: _Part, head_VD: torch.Tensor, log_counts_V: torch.Tensor | None, head_trains: bool) -> Gradients:
+    grad_hidden = torch.empty_like(texts.hidden_ND)
+    grad_head: torch.Tensor | None = None
+    nll_sum = head_VD.new_zeros((), dtype=torch.float32)
+    parts = texts.split(max(128, GPU_LOGITS // len(head_VD) // 128 * 128))
+    for place, part in parts:
+        logits_NV = F.linear(part.hidden_ND, head_VD)
+        nll, grad_NV = _logit_gradients()(logits_NV, part.targets_N, part.weights_N, log_counts_V)
+        nll_sum += nll
+        torch.matmul(grad_NV, head_VD, out=grad_hidden[place])
+        if head_trains:
+            more = grad_NV.T @ part.hidden_ND
+            if grad_head is not None:
+                grad_head += more
+            else:
+                grad_head = more.float() if len(parts) > 1 else more
+    return nll_sum, grad_hidden, grad_head
+
+
+@functools.cache
+def _logit_gradients() -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
+    has_compiler = any(shutil.which(name) for name in ("cc", "gcc", "clang"))  # Triton builds its launchers with one
+    return torch.compile(logit_gradients, dynamic=False) if has_compiler else logit_gradients
+
+
+def logit_gradients(
+    logits_NV: torch.Tensor, targets_N: torch.Tensor, weights_N: torch.Tensor, log_counts_V: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Σ weight · −log p(target) and its gradient in the logits, in their format.
+
+    The 1 is taken from p in fp32: in bf16 p = 0.999 and 1 are one number, and a text learned by heart had no gradient.
+    """
+    logits = logits_NV.float() if log_counts_V is None else logits_NV.float() + log_counts_V
+    lse_N1 = logits.logsumexp(-1, keepdim=True)
+    nll_N = lse_N1.squeeze(1) - logits_NV.gather(1, targets_N[:, None]).squeeze(1).float()
+    is_target = torch.arange(logits.shape[1], device=logits.device) == targets_N[:, None]
+    grad = ((logits - lse_N1).exp() - is_target.float()) * weights_N[:, None]
+    return (nll_N * weights_N).sum(), grad.to(logits_NV.dtype)
+
+
+def _on_cpu(texts: _Part, head_VD: torch.Tensor, log_counts_V: torch.Tensor | None, head_trains: bool) -> Gradients:
+    grad_hidden = torch.empty_like(texts.hidden_ND)
+    grad_head = torch.zeros_like(head_VD, dtype=torch.float32) if head_trains else None
+    nll_sum = head_VD.new_zeros((), dtype=torch.float32)
+    for place, part in texts.split(MAX_TOKENS_AT_ONCE):
+        lse_N, expected_ND = _sweep(part, head_VD, log_counts_V)
+        target_ND = head_VD[part.targets_N].float()
+        nll_sum += (part.weights_N * (lse_N - (part.hidden_ND.float() * target_ND).sum(-1))).sum()
+        grad_hidden[place] = (part.weights_N[:, None] * (expected_ND - target_ND)).to(head_VD.dtype)
+        if grad_head is not None:
+            _add_head_gradient(part, head_VD, lse_N, log_counts_V, grad_head)
+    return nll_sum, grad_hidden, grad_head
+
 
 def _tiles(head_VD: torch.Tensor) -> list[slice]:
-    size = GPU_TILE if head_VD.is_cuda else CPU_TILE
-    return [slice(start, start + size) for start in range(0, len(head_VD), size)]
+    return [slice(start, start + CPU_TILE) for start in range(0, len(head_VD), CPU_TILE)]
 
 
 def _logits(part: _Part, head_VD: torch.Tensor, tile: slice, log_counts_V: torch.Tensor | None) -> torch.Tensor:

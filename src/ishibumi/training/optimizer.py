@@ -18,61 +18,80 @@ from ishibumi.training.distributed import full, rank, split_as
 
 
 class Optimizer:
-    """AdamW with a learning rate for each trainable, over masters of its parameters."""
+    """AdamW with a learning rate for each trainable, over masters of its parameters. Nothing here waits for a GPU."""
 
     def __init__(self, trainables: Sequence[Trainable], settings: TrainSettings) -> None:
         self.settings = settings
         self.pairs: list[tuple[nn.Parameter, torch.Tensor]] = []
         self.names: list[str] = []  # of each pair's module
+        self.reached: set[str] = set()  # those that a gradient has come to
         groups: dict[float, list[torch.Tensor]] = {}
         for trainable in trainables:
             for parameter in trainable.parameters:
                 is_fp32 = parameter.dtype == torch.float32
                 master = parameter if is_fp32 else parameter.detach().float().requires_grad_(True)
+                master.grad = torch.zeros_like(master)
+                parameter.register_post_accumulate_grad_hook(lambda _, name=trainable.name: self.reached.add(name))
                 self.pairs.append((parameter, master))
                 self.names.append(trainable.name)
                 groups.setdefault(trainable.learning_rate, []).append(master)
+        device = self.pairs[0][0].device
+        rates = {peak: torch.tensor(peak, device=device) for peak in groups}
         self.adamw = torch.optim.AdamW(
-            [{"params": masters, "lr": rate, "peak": rate} for rate, masters in groups.items()],
+            [{"params": masters, "lr": rates[peak], "peak": peak} for peak, masters in groups.items()],
             betas=(0.9, 0.99),  # few steps: the second moment must settle within them
             weight_decay=settings.weight_decay,
             fused=True,
+            capturable=device.type == "cuda",
         )
+        # 1 from the first loss or gradient on that is not finite: AdamW then leaves the weights as they are.
+        self.failed = torch.zeros((), device=device)
+        self.adamw.found_inf = self.failed  # type: ignore[attr-defined]
 
     def collect_gradients(self) -> None:
         """Add the model's gradients to the masters' in fp32; call it after every backward pass."""
-        for parameter, master in self.pairs:
-            if parameter is not master and parameter.grad is not None:
-                gradient = parameter.grad.float()
-                master.grad = gradient if master.grad is None else master.grad + gradient
-                parameter.grad = None
+        found = [(p, m) for p, m in self.pairs if p is not m and p.grad is not None]
+        if found:
+            torch._foreach_add_([m.grad for _, m in found], [p.grad for p, _ in found])  # type: ignore[arg-type]
+        for parameter, _ in found:
+            parameter.grad = None
 
     def untouched(self) -> list[str]:
-        """The modules that no gradient has reached in this step."""
-        return sorted({n for n, (_, master) in zip(self.names, self.pairs, strict=True) if master.grad is None})
+        """The modules that no gradient has reached."""
+        return sorted(set(self.names) - self.reached)
 
     @property
     def masters(self) -> list[torch.Tensor]:
-        """The fp32 matrices that AdamW moves."""
+        """The matrices that AdamW moves."""
         return [master for _, master in self.pairs]
 
-    def clip(self) -> float:
-        """Scale the step's gradient down to clip_norm; returns the norm it had."""
-        return float(full(nn.utils.clip_grad_norm_(self.masters, self.settings.clip_norm)))
+    def zero_gradients(self) -> None:
+        """Forget the gradients; they keep their memory, where a recorded step finds them again."""
+        torch._foreach_zero_([m.grad for m in self.masters])  # type: ignore[arg-type]
 
-    def step(self, share_of_peak: float) -> None:
-        """Move the weights with every learning rate at `share_of_peak` of its peak."""
+    def set_rates(self, share_of_peak: float) -> None:
+        """Every learning rate at `share_of_peak` of its peak."""
         for group in self.adamw.param_groups:
-            group["lr"] = group["peak"] * share_of_peak
+            group["lr"].fill_(group["peak"] * share_of_peak)
+
+    def step(self, loss: torch.Tensor) -> torch.Tensor:
+        """Clip the gradients to clip_norm and move the weights; returns (loss, the norm that the gradient had).
+
+        The weights stay where loss or norm is not finite, now or in a step before.
+        """
+        norm = full(nn.utils.clip_grad_norm_(self.masters, self.settings.clip_norm))
+        figures = torch.stack([loss, norm])
+        torch.maximum(self.failed, (~figures.isfinite()).any().float(), out=self.failed)
         self.adamw.step()
-        self.adamw.zero_grad(set_to_none=True)
+        self.zero_gradients()
         self._copy_to_model()
+        return figures
 
     @torch.no_grad()
     def _copy_to_model(self) -> None:
-        for parameter, master in self.pairs:
-            if parameter is not master:
-                parameter.copy_(master)
+        copies = [(p, m) for p, m in self.pairs if p is not m]
+        if copies:
+            torch._foreach_copy_([p for p, _ in copies], [m for _, m in copies])  # type: ignore[arg-type]
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs to go on bit for bit, whole: any number of processes can take it up."""
@@ -89,6 +108,8 @@ class Optimizer:
         for i, of in state["adamw"]["state"].items():
             of |= {name: split_as(t, grouped[i]) for name, t in of.items() if name != "step"}
         self.adamw.load_state_dict(state["adamw"])
+        for group in self.adamw.param_groups:
+            group["lr"] = group["lr"].to(self.failed.device)
         self._copy_to_model()
 
 

@@ -3,7 +3,6 @@
 model + examples → tokens on disk → plan → train → proof → adapter → merged into the model
 """
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,9 +19,10 @@ from ishibumi.training.adapters import attach, merge, prove_trained, scale_learn
 from ishibumi.training.attention import hidden_states
 from ishibumi.training.batches import Plan, make_plan
 from ishibumi.training.checkpoint import NAME as CHECKPOINT
-from ishibumi.training.compiled import TOLERANCE, compiled_layers, compiles, gradient_difference
-from ishibumi.training.distributed import enough_rows, rank, split, total, wait
+from ishibumi.training.compiled import prepared
+from ishibumi.training.distributed import rank, wait
 from ishibumi.training.saved import save_adapter
+from ishibumi.training.splitting import enough_rows, split
 from ishibumi.training.tokens import SOURCES, Example, Source, fit_rows, open_tokens, share_beginnings, write_tokens
 from ishibumi.training.trainer import OnStep, train
 
@@ -85,15 +85,7 @@ def run_stage(
     trainables = attach(model.network, settings, seed)
     if split_on is not None:
         trainables = split(model.network, trainables, split_on)
-    with contextlib.ExitStack() as layers:
-        is_compiled = compiles(model, plan)
-        if is_compiled:
-            layers.enter_context(compiled_layers(model.network))
-            first = next(plan.passes(plan.rows_of_step(0), settings.tokens_per_pass)).to(model.device)
-            is_wrong = not gradient_difference(model.network, trainables, first) <= TOLERANCE
-            is_compiled = total(is_wrong) == 0
-        if not is_compiled:
-            layers.close()
+    with prepared(model, trainables, plan, settings) as how:
         history = train(model.network, trainables, plan, settings, directory, on_step=on_step, should_stop=should_stop)
     scale_learned(trainables, settings.learned_scale)
     proof = prove_trained(model.network, trainables)
@@ -115,7 +107,7 @@ def run_stage(
         "training_seconds": round(sum(record.seconds for record in history), 1),
         "trained_parameters": sum(int(str(row["parameters"])) for row in proof),
         "merge_difference": difference,
-        "compiled": is_compiled,
+        **how,
     }
 
 

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,13 +14,13 @@ from torch.func import functional_call
 from ishibumi.errors import ModelError, Stopped, TrainingError
 from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import Trainable
-from ishibumi.training.attention import hidden_states
-from ishibumi.training.batches import Batch, Plan
+from ishibumi.training.attention import masked_attention
+from ishibumi.training.batches import Plan
 from ishibumi.training.checkpoint import load_checkpoint, save_checkpoint
-from ishibumi.training.distributed import first_says, full, num_ranks, rank, share_of_rows, sum_gradients, total
-from ishibumi.training.loss import cross_entropy_sum
+from ishibumi.training.distributed import first_says, full, num_ranks, rank, share_of_rows, sum_gradients
 from ishibumi.training.optimizer import Optimizer, share_of_peak
-from ishibumi.training.vocabulary import Vocabulary, Words
+from ishibumi.training.steps import Figures, Steps
+from ishibumi.training.vocabulary import Vocabulary
 
 CHECKPOINT_COST_SHARE = 0.05  # of the time, at most, goes into writing checkpoints
 
@@ -41,6 +42,17 @@ class StepRecord:
 OnStep = Callable[[StepRecord], None]
 
 
+@dataclass(frozen=True)
+class _Launched:
+    """A step that a GPU may still be at."""
+
+    step: int
+    rows: list[list[int]]
+    figures: Figures
+    learning_rate: float
+    started: float
+
+
 def train(
     network: nn.Module,
     trainables: list[Trainable],
@@ -54,7 +66,8 @@ def train(
     """Train to the end of the plan, from the last checkpoint in `directory` if there is one; returns all steps.
 
     Raises TrainingError before the weights move if a step's loss or gradient is not finite or the first gradient does
-    not reach all that is to train, and Stopped (with a checkpoint written) when `should_stop` says so.
+    not reach all that is to train, and Stopped (with a checkpoint written) when `should_stop` says so. On a GPU a step
+    is told while the next one runs.
     """
     device = next(network.parameters()).device
     optimizer = Optimizer(trainables, settings)
@@ -67,44 +80,36 @@ def train(
     sampled = settings.vocabulary_sample if not head_VD.requires_grad else 0
     vocabulary = Vocabulary(plan.store, head_VD, sampled, plan.seed) if sampled else None
     network.eval()  # no dropout: training and resuming draw no random numbers
-    saved_at, save_cost = time.monotonic(), 0.0
+    words = vocabulary.of_step if vocabulary else None
+    steps = Steps(network, optimizer, plan.most_learned(settings.tokens_per_pass), words)
+    launched: deque[_Launched] = deque()
+
+    saved_at, save_cost, told_at = time.monotonic(), 0.0, 0.0
+
+    def tell(num_waiting: int) -> None:
+        nonlocal told_at
+        while len(launched) > num_waiting:
+            history.append(_record(launched.popleft(), plan, history, told_at))
+            told_at = time.monotonic()
+            on_step(history[-1])
+
     for step in range(len(history), plan.num_steps):
         started = time.monotonic()
         rows = plan.rows_of_step(step)
-        mine = share_of_rows(rows)
-        weight_sum = plan.weight_sum(rows)
-        loss = 0.0
-        words = vocabulary.words(step) if vocabulary else None
-        for batch in plan.passes(mine, settings.tokens_per_pass, num_ranks()):
-            nll_sum = batch_nll_sum(network, batch.to(device), words)
-            (nll_sum / weight_sum).backward()
-            optimizer.collect_gradients()
-            loss += float(nll_sum.detach()) / weight_sum
+        if vocabulary:
+            vocabulary.words(step)
+        mine = plan.passes(share_of_rows(rows), settings.tokens_per_pass, num_ranks())
+        steps.gradients(mine, plan.weight_sum(rows))
         if step == 0 and (untouched := optimizer.untouched()):
             raise _not_reached(untouched)
-        sum_gradients(optimizer.masters)
-        loss, gradient_norm = total(loss), optimizer.clip()
-        if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
-            raise _not_finite(step, loss, gradient_norm, plan.document_ids(rows))
+        sum_gradients(optimizer.masters, steps.loss)
         rate_share = share_of_peak(step, plan.num_steps, settings)
-        optimizer.step(rate_share)
-
-        done = history[-1].tokens if history else 0
-        record = StepRecord(
-            step=step + 1,
-            num_steps=plan.num_steps,
-            epoch=1 + sum(end <= step for end in plan.epoch_steps),
-            tokens=done + plan.num_tokens(rows),
-            loss=loss,
-            gradient_norm=gradient_norm,
-            learning_rate=settings.learning_rate * rate_share,
-            seconds=time.monotonic() - started,
-        )
-        history.append(record)
-        on_step(record)
+        launched.append(_Launched(step, rows, steps.move(rate_share), settings.learning_rate * rate_share, started))
+        tell(num_waiting=1 if device.type == "cuda" else 0)
         is_due = time.monotonic() - saved_at > max(settings.checkpoint_seconds, save_cost / CHECKPOINT_COST_SHARE)
         stopping = first_says(should_stop())
         if stopping or (first_says(is_due) and step + 1 < plan.num_steps):
+            tell(num_waiting=0)
             began = time.monotonic()
             state = {"optimizer": optimizer.state(), "history": [asdict(r) for r in history]}
             if rank() == 0:
@@ -116,23 +121,25 @@ def train(
                 hint="The same command goes on from here.",
                 hint_ja="同じコマンドを実行すると、ここから続けます。",
             )
+    tell(num_waiting=0)
     return history
 
 
-def batch_nll_sum(network: nn.Module, batch: Batch, words: Words | None = None) -> torch.Tensor:
-    """Summed negative log-likelihood of a batch's learned tokens, each predicted from the token before it.
-
-    It is normalised over `words`, or over the whole vocabulary.
-    """
-    hidden_RTD = hidden_states(network, batch)
-    weights_RT = batch.weights_RT[:, 1:]
-    is_learned_RT = weights_RT > 0
-    head_VD = full(network.get_output_embeddings().weight)  # type: ignore[operator]
-    hidden_ND, targets_N = hidden_RTD[:, :-1][is_learned_RT], batch.ids_RT[:, 1:][is_learned_RT]
-    weights_N = weights_RT[is_learned_RT]
-    if words is None:
-        return cross_entropy_sum(hidden_ND, head_VD, targets_N, weights_N)
-    return cross_entropy_sum(hidden_ND, words.head_CD, words.places_of(targets_N), weights_N, words.log_counts_C)
+def _record(launched: _Launched, plan: Plan, history: list[StepRecord], told_at: float) -> StepRecord:
+    """What became of a step, once it is done. Raises TrainingError where its loss or gradient is not finite."""
+    loss, gradient_norm = launched.figures.read()
+    if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
+        raise _not_finite(launched.step, loss, gradient_norm, plan.document_ids(launched.rows))
+    return StepRecord(
+        step=launched.step + 1,
+        num_steps=plan.num_steps,
+        epoch=1 + sum(end <= launched.step for end in plan.epoch_steps),
+        tokens=(history[-1].tokens if history else 0) + plan.num_tokens(launched.rows),
+        loss=loss,
+        gradient_norm=gradient_norm,
+        learning_rate=launched.learning_rate,
+        seconds=time.monotonic() - max(launched.started, told_at),  # the step before ended while this one had begun
+    )
 
 
 @torch.no_grad()
@@ -144,8 +151,9 @@ def _check_head(network: nn.Module, plan: Plan) -> None:
     head_VD = full(network.get_output_embeddings().weight)  # type: ignore[operator]
     with_head = {"lm_head.weight": head_VD}  # of a split model the tied head is in pieces by then
     inputs = {"input_ids": ids_BT, "use_cache": False}
-    theirs = functional_call(network, with_head, kwargs=inputs, tie_weights=False).logits.float()
-    hidden = network.base_model(**inputs).last_hidden_state  # type: ignore[operator]
+    with masked_attention(network):
+        theirs = functional_call(network, with_head, kwargs=inputs, tie_weights=False).logits.float()
+        hidden = network.base_model(**inputs).last_hidden_state  # type: ignore[operator]
     ours = (hidden @ head_VD.T).float()
     if not torch.allclose(ours, theirs, rtol=0.02, atol=0.05 * float(theirs.abs().max())):
         raise ModelError(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ishibumi.training.batches import send
 from ishibumi.training.tokens import TokenStore
 
 
@@ -35,8 +36,13 @@ class Vocabulary:
         self.seen = np.unique(store.ids)
         self.others = np.setdiff1d(np.arange(len(head_VD)), self.seen)
         self.num_others, self.seed, self.head_VD = min(num_others, len(self.others)), seed, head_VD.detach()
-        # One buffer for all steps: a new one each time fragments the heap by its size a step.
-        self.head_CD = head_VD.new_empty(len(self.seen) + self.num_others, head_VD.shape[1], requires_grad=False)
+        num = len(self.seen) + self.num_others
+        # One memory for all steps: a new one each time fragments the heap, and a recorded step looks where it was.
+        self.of_step = Words(
+            torch.zeros(num, dtype=torch.int64, device=head_VD.device),
+            torch.zeros(num, device=head_VD.device),
+            head_VD.new_empty(num, head_VD.shape[1], requires_grad=False),
+        )
 
     def words(self, step: int) -> Words:
         """The words of optimizer step `step` (from 0); those of the step before are overwritten."""
@@ -46,6 +52,7 @@ class Vocabulary:
         log_counts = np.zeros(len(ids), dtype=np.float32)
         log_counts[len(self.seen) :] = np.log(len(self.others) / max(1, self.num_others))
         order = np.argsort(ids)
-        ids_C, log_counts_C = (torch.from_numpy(a[order]).to(self.head_VD.device) for a in (ids, log_counts))
-        torch.index_select(self.head_VD, 0, ids_C, out=self.head_CD)
-        return Words(ids_C, log_counts_C, self.head_CD)
+        send(torch.from_numpy(ids[order]), self.of_step.ids_C)
+        send(torch.from_numpy(log_counts[order]), self.of_step.log_counts_C)
+        torch.index_select(self.head_VD, 0, self.of_step.ids_C, out=self.of_step.head_CD)
+        return self.of_step

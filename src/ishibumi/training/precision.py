@@ -1,0 +1,152 @@
+"""Number formats of frozen matrices: a linear layer → one that keeps its weights in 8 or 4 bits.
+
+fp8   e4m3, a scale for each output; products of fp8 with fp8, forward and for the input's gradient (Hopper, Ada)
+nf4   4 bits, the 16 values of QLoRA, a scale for each 64 weights; unpacked to bf16 before each product
+
+Axes: N tokens, I inputs, O outputs.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+Precision = Literal["bf16", "fp8", "nf4"]
+LARGEST_E4M3 = 448.0
+NF4_BLOCK = 64
+# Quantiles of the normal distribution, scaled to -1..1, with an exact zero (QLoRA, appendix E).
+NF4_VALUES = (
+    -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
+    -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
+    0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
+)  # fmt: skip
+
+
+def has_fp8(device: torch.device) -> bool:
+    """Whether the device multiplies fp8 matrices with scales for each row."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 9)
+
+
+@contextlib.contextmanager
+def frozen_in(network: nn.Module, precision: Precision) -> Iterator[None]:
+    """The frozen linear layers of the decoder in this format for as long as the block lasts.
+
+    What they were waits in the CPU's memory: trained pairs are merged into it, not into what was rounded.
+    """
+    replaced: list[tuple[nn.Module, str, nn.Linear, torch.device]] = []
+    for parent in list(network.base_model.modules()) if precision != "bf16" else []:  # type: ignore[union-attr, operator]
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Linear) and not child.weight.requires_grad:
+                setattr(parent, name, quantised(child, precision))
+                replaced.append((parent, name, child, child.weight.device))
+                child.weight.data = child.weight.data.cpu()
+    try:
+        yield
+    finally:
+        for parent, name, child, device in replaced:
+            child.weight.data = child.weight.data.to(device)
+            setattr(parent, name, child)
+
+
+def quantised(linear: nn.Linear, precision: Precision) -> nn.Module:
+    """A layer with the same weights in this format; sizes that its products cannot take stay as they are."""
+    if precision == "fp8" and linear.in_features % 16 == 0 and linear.out_features % 16 == 0:
+        return Fp8Linear(linear)
+    return Nf4Linear(linear) if precision == "nf4" and linear.in_features % NF4_BLOCK == 0 else linear
+
+
+class Fp8Linear(nn.Module):
+    """Frozen weights in fp8. One copy serves both directions: outputs' scales move into the gradient going back."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        weight_OI, scale_O1 = rounded_to_fp8(linear.weight.detach())
+        self.weight_OI, self.scale_O = nn.Buffer(weight_OI), nn.Buffer(scale_O1.squeeze(1))
+        self.bias = linear.bias
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(…, in) → (…, out)."""
+        out: torch.Tensor = _Fp8Product.apply(x.flatten(0, -2), self.weight_OI, self.scale_O)  # type: ignore[assignment]
+        out = out.view(*x.shape[:-1], -1)
+        return out if self.bias is None else out + self.bias
+
+
+class _Fp8Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x_NI: torch.Tensor, weight_OI: torch.Tensor, scale_O: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(weight_OI, scale_O)
+        x8_NI, scale_N1 = rounded_to_fp8(x_NI)
+        return _product(x8_NI, weight_OI.T, scale_N1, scale_O[None], x_NI.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        weight_OI, scale_O = ctx.saved_tensors
+        grad8_NO, scale_N1 = rounded_to_fp8(grads[0].float() * scale_O)
+        weight_IO = weight_OI.T.contiguous()  # fp8 products want the summed axis innermost; this costs one copy
+        ones_1I = torch.ones_like(weight_IO[:, 0], dtype=torch.float32)[None]
+        return _product(grad8_NO, weight_IO.T, scale_N1, ones_1I, grads[0].dtype), None, None
+
+
+def rounded_to_fp8(x_NI: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows in e4m3 and what each is to be multiplied with, (N, 1)."""
+    scale_N1 = x_NI.abs().amax(-1, keepdim=True).float().clamp(min=1e-12) / LARGEST_E4M3
+    return (x_NI.float() / scale_N1).to(torch.float8_e4m3fn), scale_N1
+
+
+def _product(
+    a_NK: torch.Tensor, b_KM: torch.Tensor, scale_N1: torch.Tensor, scale_1M: torch.Tensor, dtype: torch.dtype
+) -> torch.Tensor:
+    return torch._scaled_mm(a_NK, b_KM, scale_a=scale_N1, scale_b=scale_1M, out_dtype=dtype, use_fast_accum=True)
+
+
+class Nf4Linear(nn.Module):
+    """Frozen weights in 4 bits and their scales in bf16: 4.25 bits a weight."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        packed, scales = packed_to_nf4(linear.weight.detach())
+        self.packed, self.scales = nn.Buffer(packed), nn.Buffer(scales)
+        self.values = nn.Buffer(torch.tensor(NF4_VALUES, device=packed.device))
+        self.shape = linear.weight.shape
+        self.bias = linear.bias
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(…, in) → (…, out)."""
+        flat = x.flatten(0, -2)
+        out: torch.Tensor = _Nf4Product.apply(flat, self.packed, self.scales, self.values)  # type: ignore[assignment]
+        out = out.view(*x.shape[:-1], -1)
+        return out if self.bias is None else out + self.bias
+
+
+class _Nf4Product(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x_NI: torch.Tensor, packed: torch.Tensor, scales: torch.Tensor, values: torch.Tensor
+    ) -> torch.Tensor:
+        ctx.save_for_backward(packed, scales, values)
+        return F.linear(x_NI, unpacked_from_nf4(packed, scales, values, x_NI.dtype))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        packed, scales, values = ctx.saved_tensors
+        return grads[0] @ unpacked_from_nf4(packed, scales, values, grads[0].dtype), None, None, None
+
+
+def packed_to_nf4(weight_OI: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two weights a byte, (O, I / 2), and the largest size of each block, (O, I / 64)."""
+    blocks = weight_OI.float().unflatten(1, (-1, NF4_BLOCK))
+    scales = blocks.abs().amax(-1, keepdim=True).clamp(min=1e-12).to(torch.bfloat16)
+    values = torch.tensor(NF4_VALUES, device=weight_OI.device)
+    codes = torch.bucketize(blocks / scales.float(), (values[1:] + values[:-1]) / 2).to(torch.uint8).flatten(1)
+    return codes[:, ::2] << 4 | codes[:, 1::2], scales.squeeze(-1)
+
+
+def unpacked_from_nf4(
+    packed: torch.Tensor, scales: torch.Tensor, values: torch.Tensor, dtype: torch.dtype
+) -> torch.Tensor:
+    """The weights, (O, I)."""
+    pairs = torch.stack([values[(packed >> 4).int()], values[(packed & 15).int()]], -1)
+    return (pairs.flatten(1).unflatten(1, (-1, NF4_BLOCK)) * scales[..., None].float()).flatten(1).to(dtype)

@@ -1,0 +1,134 @@
+"""One optimizer step: batches → gradients → moved weights. Where launches cost most, a GPU replays what it recorded.
+
+A small model's step is thousands of kernels of a few microseconds; the CPU launches one in about ten. A CUDA graph
+launches all of them at once. It wants fixed shapes and fixed memory: rows are of one length, batches are copied into
+the first one's memory, and losses are read a step late.
+
+Axes: R rows, T tokens, D hidden size, N learned tokens.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ishibumi.training.attention import hidden_states
+from ishibumi.training.batches import Batch
+from ishibumi.training.distributed import full, is_split
+from ishibumi.training.loss import cross_entropy_sum
+from ishibumi.training.optimizer import Optimizer
+from ishibumi.training.vocabulary import Words
+
+NUM_WARM_UPS = 3  # compilers and libraries choose their kernels in the first runs
+GRAPH_PARAMETERS = 4_000_000_000  # of larger networks every kernel takes longer than its launch
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A step's loss and gradient norm, on their way from the device."""
+
+    values: torch.Tensor
+    arrived: torch.cuda.Event | None
+
+    def read(self) -> tuple[float, float]:
+        """Loss and norm, when they are there."""
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        loss, norm = self.values.tolist()
+        return loss, norm
+
+
+class Steps:
+    """Gradients of a step's batches and the update, one after the other or recorded and replayed."""
+
+    def __init__(self, network: nn.Module, optimizer: Optimizer, num_learned: int, words: Words | None = None) -> None:
+        """`num_learned`: learned tokens that no batch exceeds. `words` are filled anew before each step."""
+        parameters = list(network.parameters())
+        device = parameters[0].device
+        self.network, self.optimizer, self.num_learned, self.words = network, optimizer, num_learned, words
+        self.loss, self.weight_sum = torch.zeros((), device=device), torch.ones((), device=device)
+        self.figures = torch.zeros(2, device=device)
+        self.batch: Batch | None = None
+        is_small = sum(p.numel() for p in parameters) <= GRAPH_PARAMETERS and not is_split(network)
+        self.records = device.type == "cuda" and is_small
+        self.backward: Callable[[], None] = self._backward
+        self.update: Callable[[], None] = self._update
+        if self.records:
+            optimizer.failed.fill_(1)  # warming up moves nothing
+            self.update = recorded(self._update)
+            optimizer.failed.zero_()
+
+    def gradients(self, batches: Iterable[Batch], weight_sum: float) -> None:
+        """Add up the gradients of Σ nll / weight_sum over the batches, all of one shape."""
+        self.weight_sum.fill_(weight_sum)
+        for batch in batches:
+            if self.batch is None:
+                self.batch = batch.to(self.weight_sum.device)
+                if self.records:
+                    self.backward = recorded(self._backward)
+                    self.optimizer.zero_gradients()
+                    self.loss.zero_()
+            else:
+                self.batch.copy_(batch)
+            self.backward()
+
+    def move(self, share_of_peak: float) -> Figures:
+        """Move the weights along the gradients, unless loss or gradient is not finite; the figures say so later."""
+        self.optimizer.set_rates(share_of_peak)
+        self.update()
+        if not self.figures.is_cuda:
+            return Figures(self.figures.clone(), None)
+        values = torch.empty(2, pin_memory=True)
+        values.copy_(self.figures, non_blocking=True)
+        arrived = torch.cuda.Event()
+        arrived.record()
+        return Figures(values, arrived)
+
+    def _backward(self) -> None:
+        assert self.batch is not None
+        num_learned = self.num_learned if self.records else None
+        loss = batch_nll_sum(self.network, self.batch, self.words, num_learned) / self.weight_sum
+        loss.backward()
+        self.optimizer.collect_gradients()
+        self.loss += loss.detach()
+
+    def _update(self) -> None:
+        self.figures.copy_(self.optimizer.step(self.loss))
+        self.loss.zero_()
+
+
+def recorded(work: Callable[[], None]) -> Callable[[], None]:
+    """`work` as one CUDA graph, after some runs to warm up. It must allocate what it needs itself and never wait."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(NUM_WARM_UPS):
+            work()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        work()
+    return graph.replay
+
+
+def batch_nll_sum(
+    network: nn.Module, batch: Batch, words: Words | None = None, num_learned: int | None = None
+) -> torch.Tensor:
+    """Summed negative log-likelihood of a batch's learned tokens, each predicted from the token before it.
+
+    It is normalised over `words`, or over the whole vocabulary. With `num_learned` so many tokens are taken, the
+    learned ones and others of weight 0: a shape that no batch changes.
+    """
+    hidden_RTD = hidden_states(network, batch)
+    weights = batch.weights_RT[:, 1:].flatten()
+    if num_learned is None:
+        places_N = (weights > 0).nonzero().squeeze(1)
+    else:
+        places_N = torch.argsort((weights > 0).int(), descending=True, stable=True)[:num_learned]
+    head_VD = full(network.get_output_embeddings().weight)  # type: ignore[operator]
+    hidden_ND = hidden_RTD[:, :-1].flatten(0, 1).index_select(0, places_N)
+    targets_N, weights_N = batch.ids_RT[:, 1:].flatten()[places_N], weights[places_N]
+    if words is None:
+        return cross_entropy_sum(hidden_ND, head_VD, targets_N, weights_N)
+    return cross_entropy_sum(hidden_ND, words.head_CD, words.places_of(targets_N), weights_N, words.log_counts_C)
