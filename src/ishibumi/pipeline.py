@@ -42,6 +42,7 @@ from ishibumi.report_stage import fill_report
 from ishibumi.settings import Arm
 from ishibumi.training.cpt import cpt_examples, cpt_mix
 from ishibumi.training.distributed import first_says, joined, num_ranks, rank, wait
+from ishibumi.training.fitting import forecast_lines, stage_forecast, usable_bytes
 from ishibumi.training.saved import keep_share, save_merged
 from ishibumi.training.sft import sft_examples, sft_mix
 from ishibumi.training.splitting import whole
@@ -324,6 +325,7 @@ def check(run: Run) -> list[str]:
         if settings.exam.questions
         else "exam questions: none given; some generated ones are kept out of training (exam.generated_share)",
         f"base model: {base}",
+        *forecast_lines(settings, base, has_chats=bool(chats)),
         f"results: {run.run_dir}",
     ]
 
@@ -383,10 +385,20 @@ def _stage(
     return artifact
 
 
+def _splits(run: Run) -> bool:
+    """Whether the processes share one copy of the weights; by "auto" if cpt does not fit with a whole one."""
+    settings, num = run.settings, num_ranks()
+    if num == 1 or settings.machine.split != "auto":
+        return num > 1 and settings.machine.split == "always"
+    base = find_base(settings.model.base, run.base_dir)
+    needed = stage_forecast(settings.model, base, settings.cpt, num_ranks=num).peak
+    return not first_says(needed <= usable_bytes(pick_device(settings.model.device)))
+
+
 def _load_to_train(run: Run, weights: Path | None = None) -> tuple[LoadedModel, torch.device | None]:
     """A model to train, and the device that its weights are to be split on, if they are."""
     settings = run.settings.model
-    if num_ranks() == 1 or run.settings.machine.split == "never":
+    if not _splits(run):
         return load_model(settings, run.base_dir, weights=weights), None
     device = torch.device("cpu" if rank() == 0 else "meta")
     return load_model(settings, run.base_dir, weights=weights, device=device), pick_device(settings.device)

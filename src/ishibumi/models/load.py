@@ -4,6 +4,7 @@ Only safetensors and GGUF are read, never a pickle; code that comes with a model
 """
 
 import contextlib
+import copy
 import hashlib
 import importlib
 import importlib.util
@@ -56,10 +57,11 @@ def load_model(
     with _quiet_transformers():
         try:
             tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+            is_empty = device.type == "meta"
             network = (
-                _read_network(directory, settings.dtype)
-                if device.type != "meta"
-                else empty_network(settings, directory)
+                empty_network(read_config(directory), settings.dtype)
+                if is_empty
+                else _read_network(directory, settings.dtype)
             )
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise ModelError(f"Cannot load {directory} as a text-generation model: {error}") from error
@@ -84,11 +86,23 @@ def _read_network(directory: Path, dtype: str) -> Any:
     return network
 
 
-def empty_network(settings: ModelSettings, directory: Path, device: str = "meta") -> Any:
-    """The network in a directory without its weights; only config.json is read."""
-    config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+def read_config(directory: Path) -> Any:
+    """What config.json says of a network. Raises ModelError where it says nothing that transformers knows."""
+    try:
+        return AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"Cannot read {directory / 'config.json'}: {error}") from error
+
+
+def empty_network(config: Any, dtype: str, device: str = "meta", num_layers: int | None = None) -> Any:
+    """A network of this configuration without its weights, or one of so many layers like it."""
+    if num_layers is not None:
+        config = copy.deepcopy(config)
+        config.num_hidden_layers = num_layers
+        if getattr(config, "layer_types", None):
+            config.layer_types = config.layer_types[:num_layers]
     with torch.device(device):
-        return AutoModelForCausalLM.from_config(config, dtype=getattr(torch, settings.dtype))
+        return AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
 
 
 def load_finished(settings: ModelSettings, run_dir: Path) -> LoadedModel:

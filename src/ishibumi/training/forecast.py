@@ -22,7 +22,7 @@ from ishibumi.training.batches import Batch
 from ishibumi.training.compiled import _forwards, recomputed_layers
 from ishibumi.training.flops import flops_per_token
 from ishibumi.training.live_memory import LiveBytes
-from ishibumi.training.loss import GPU_LOGITS
+from ishibumi.training.loss import GPU_LOGITS, MAX_TOKENS_AT_ONCE
 from ishibumi.training.optimizer import Optimizer
 from ishibumi.training.precision import frozen_in
 from ishibumi.training.steps import batch_nll_sum
@@ -32,6 +32,8 @@ KEPT_BY_COMPILER = [
     torch.ops.aten.addmm.default,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default,
 ]
+
+SMALL = (2, 4)  # layers of the networks that stand for deeper ones
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,16 @@ class Forecast:
     peak: int
     flops: float
 
+    def split(self, num_ranks: int, num_layers: int) -> "Forecast":
+        """The same where the processes share one copy; two layers at a time are whole: one in use, one coming."""
+        weights, optimizer = self.weights // num_ranks, self.optimizer // num_ranks
+        rest = self.peak - self.weights - self.optimizer + 2 * self.weights // num_layers
+        return Forecast(weights, optimizer, weights + optimizer + rest, self.flops)
+
 
 def forecast(
-    make_network: Callable[[], nn.Module],
+    make_network: Callable[[int], nn.Module],
+    num_layers: int,
     settings: TrainSettings,
     *,
     is_gpu: bool,
@@ -57,32 +66,55 @@ def forecast(
 ) -> Forecast:
     """What a stage with full rows, all of them learned, needs in each of `num_ranks` processes that have whole weights.
 
-    `make_network` makes the network on the CPU; `recompute` "auto" counts as "none".
+    `make_network` makes a network of so many layers on the CPU. All grows evenly with the layers, which are alike: two
+    small networks stand for a deep one. `recompute` "auto" counts as "none".
     """
+    few, more = SMALL
+    if num_layers <= more:
+        sizes = _simulate(partial(make_network, num_layers), settings, is_gpu, is_compiled, num_ranks)
+    else:
+        less, sizes = (_simulate(partial(make_network, n), settings, is_gpu, is_compiled, num_ranks) for n in SMALL)
+        sizes = [b + (b - a) * (num_layers - more) / (more - few) for a, b in zip(less, sizes, strict=True)]
+    weights, optimizer, in_loss, going_back, flops = sizes
+    return Forecast(int(weights), int(optimizer), int(max(in_loss, going_back)), flops)
+
+
+def _simulate(
+    make_network: Callable[[], nn.Module], settings: TrainSettings, is_gpu: bool, is_compiled: bool, num_ranks: int
+) -> list[float]:
+    """Bytes of weights and optimizer, the most that is alive up to the loss and after it, and operations of a step."""
     rows_per_step = max(1, settings.tokens_per_step // settings.row_tokens)
     num_rows = min(max(1, settings.tokens_per_pass // settings.row_tokens), -(-rows_per_step // num_ranks))
     num_learned = num_rows * (settings.row_tokens - 1)
     with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes() as live:
         network = make_network()
         trainables = attach(network, settings, 1)
-        starts = sum(t.start.nbytes for t in trainables if t.start is not None) if is_gpu else 0  # they stay on the CPU
+        flops = flops_per_token(network, trainables, settings.row_tokens) * rows_per_step * settings.row_tokens
+        plain = list(network.parameters())
         with frozen_in(network, settings.precision), _kept(network, settings, is_compiled):
-            weights = live.peak = live.now
+            kept = {id(p) for p in network.parameters()}
+            on_cpu = sum(p.nbytes for p in plain if id(p) not in kept)  # waiting while fewer bits stand for it
+            on_cpu += sum(t.start.nbytes for t in trainables if t.start is not None)
+            live.now -= on_cpu if is_gpu else 0
+            weights = live.now
             optimizer = Optimizer(trainables, settings)
-            nll_sum = batch_nll_sum(network, _full_rows(num_rows, settings.row_tokens), None, num_learned)
+            live.now += sum(map(moments_bytes, optimizer.pairs))  # which the first update makes
+            in_optimizer, live.peak = live.now - weights, live.now
+            head_VD = network.get_output_embeddings().weight  # type: ignore[operator]
+            few_learned = min(num_learned, MAX_TOKENS_AT_ONCE)  # the others have a hidden state and its gradient each
+            others = 2 * (num_learned - few_learned) * head_VD[0].nbytes
             # A GPU has a part's logits and their gradient at once, in bf16; a CPU tiles of them.
-            logits = 4 * min(num_learned * len(_head(network)), GPU_LOGITS) if is_gpu else 0
-            in_loss = live.peak + logits
+            logits = 4 * min(num_learned * len(head_VD), GPU_LOGITS) if is_gpu else 0
+            nll_sum = batch_nll_sum(network, _full_rows(num_rows, settings.row_tokens), None, few_learned)
+            in_loss, live.peak = live.peak + others + logits, live.now
             nll_sum.backward()
             optimizer.collect_gradients()
-            optimizer.step(torch.zeros(()))
-            tokens = rows_per_step * settings.row_tokens
-            flops = flops_per_token(network, trainables, settings.row_tokens) * tokens
-            return Forecast(weights - starts, live.now - weights, max(in_loss, live.peak) - starts, flops)
+            return [weights, in_optimizer, in_loss, live.peak + others, flops]
 
 
-def _head(network: nn.Module) -> torch.Tensor:
-    return network.get_output_embeddings().weight  # type: ignore[operator, no-any-return]
+def moments_bytes(pair: tuple[torch.Tensor, torch.Tensor]) -> int:
+    """What AdamW keeps besides the master: two moments in fp32, or in bf16 with what bf16 cuts off the weight."""
+    return (6 if pair[1].dtype == torch.bfloat16 else 8) * pair[1].numel()
 
 
 @contextlib.contextmanager
