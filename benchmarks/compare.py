@@ -42,14 +42,18 @@ ROWS = {
     "13b": [
         ("4 × 2,048", "Unsloth, default", f"unsloth {WIDE} --recompute full"),
         ("4 × 2,048", "Unsloth, no checkpointing", f"unsloth {WIDE}"),
-        ("4 × 2,048", "ishibumi, bf16", f"ishibumi {WIDE}"),
-        ("4 × 2,048", "ishibumi, fp8", f"ishibumi {WIDE} --precision fp8"),
-        ("4 × 2,048", "ishibumi, fp8, recomputed", f"ishibumi {WIDE} --precision fp8 --recompute full"),
-        ("4 × 2,048", "ishibumi, bf16, recomputed", f"ishibumi {WIDE} --recompute full"),
+        ("4 × 2,048", "ishibumi, bf16", f"ishibumi {WIDE} --optimizer small"),
+        ("4 × 2,048", "ishibumi, fp8", f"ishibumi {WIDE} --optimizer small --precision fp8"),
+        (
+            "4 × 2,048",
+            "ishibumi, fp8, recomputed",
+            f"ishibumi {WIDE} --optimizer small --precision fp8 --recompute full",
+        ),
+        ("4 × 2,048", "ishibumi, bf16, recomputed", f"ishibumi {WIDE} --optimizer small --recompute full"),
         ("4 × 2,048", "transformers + PEFT, checkpointing", f"peft {WIDE} --recompute full"),
         ("4 × 2,048", "transformers + PEFT + Liger, checkpointing", f"peft --liger {WIDE} --recompute full"),
         ("1 × 2,048", "Unsloth, default, 4-bit", f"unsloth {WIDE} --rows 1 --precision nf4 --recompute full"),
-        ("1 × 2,048", "ishibumi, nf4", f"ishibumi {WIDE} --rows 1 --precision nf4 --recompute full"),
+        ("1 × 2,048", "ishibumi, nf4", f"ishibumi {WIDE} --optimizer small --rows 1 --precision nf4 --recompute full"),
     ],
     "tiny": [
         ("CPU", "ishibumi", "ishibumi --rows 2 --row-tokens 64 --rank 4 --compile never"),

@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--recompute", default="none", help="ishibumi: none, full, auto; peers: none, full")
     parser.add_argument("--precision", default="bf16", help="frozen weights: bf16, fp8, nf4")
     parser.add_argument("--compile", default="always", help="ishibumi: always, never, auto")
+    parser.add_argument("--optimizer", default="adamw", help="ishibumi: adamw, small")
     parser.add_argument("--vocabulary-sample", type=int, default=0)
     parser.add_argument("--liger", action="store_true")
     parser.add_argument("--no-graph", action="store_true", help="ishibumi: launch every kernel by itself")
@@ -78,7 +79,7 @@ def with_ishibumi(args: argparse.Namespace) -> dict[str, Any]:
     from ishibumi.training.trainer import train
 
     if args.no_graph:
-        steps.GRAPH_PARAMETERS = 0
+        steps.GRAPH_WORK = 0
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = LoadedModel(shapes.network(args.shape, device), None, None, args.shape)  # type: ignore[arg-type]
     ids = shapes.rows(args.shape, args.rows * args.steps, args.row_tokens)
@@ -97,7 +98,8 @@ def with_ishibumi(args: argparse.Namespace) -> dict[str, Any]:
         "rank": args.rank, "alpha": 2 * args.rank, "targets": shapes.LINEAR + args.full, "learning_rate": 3e-4,
         "row_tokens": args.row_tokens, "tokens_per_step": tokens, "tokens_per_pass": tokens, "schedule": "constant",
         "warmup_share": 0, "checkpoint_seconds": 1e9, "precision": args.precision, "recompute": args.recompute,
-        "compile": args.compile, "vocabulary_sample": args.vocabulary_sample,
+        "compile": args.compile, "optimizer": args.optimizer,
+        "vocabulary_sample": args.vocabulary_sample,
     })  # fmt: skip
     trainables = attach(model.network, settings, 0)
     with prepared(model, trainables, plan, settings) as how, tempfile.TemporaryDirectory() as directory:

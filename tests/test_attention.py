@@ -10,10 +10,12 @@ import torch
 from transformers import MistralConfig
 
 from ishibumi.errors import ModelError
-from ishibumi.training.attention import block_masks, hidden_states
+from ishibumi.training.adapters import attach
+from ishibumi.training.attention import block_masks, blockwise_attention, hidden_states
 from ishibumi.training.batches import Batch
 from ishibumi.training.steps import batch_nll_sum
 from ishibumi.training.tokens import share_beginnings
+from ishibumi.training.vocabulary import Vocabulary
 
 TEXTS = ["Spain beat Argentina", "東京で雨", "a", "The final was played in July."]
 
@@ -58,6 +60,48 @@ def test_a_changed_text_changes_no_other_text_of_its_row(
     before, after = hidden_states(network, batch)[0], hidden_states(network, changed)[0]
     assert torch.equal(before[~second], after[~second])
     assert not torch.allclose(before[second], after[second], atol=1e-2)
+
+
+@pytest.mark.parametrize("kind", tiny.KINDS)
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@torch.no_grad()
+def test_blockwise_attention_sees_what_masks_let_it_see(
+    kind: str, model_dir: Callable[[str], Path], tmp_path: Path
+) -> None:
+    network = tiny.load(model_dir(kind)).network
+    questions = [tiny.example(q, "question", num_prompt=len(q) - 3, document_id="d") for q in QUESTIONS]
+    joined = share_beginnings(questions, 150)
+    settings = tiny.settings(row_tokens=200, epochs=1)
+    batch = tiny.batch_of(tiny.plan_of([*joined, *map(tiny.example, TEXTS)], tmp_path, settings))
+    assert batch.branches_RT.any() and len(batch.segments_RT.unique()) > 3
+    wanted = hidden_states(network, batch)
+    with blockwise_attention(network):
+        got = hidden_states(network, batch)
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
+    assert torch.equal(hidden_states(network, batch), wanted)  # and the block leaves nothing behind
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_tokens_that_fill_a_batch_up_change_neither_loss_nor_gradient(
+    sampled: bool, model_dir: Callable[[str], Path], tmp_path: Path
+) -> None:
+    model = tiny.load(model_dir("gemma3"))
+    settings = tiny.settings(row_tokens=96, epochs=1, targets=["q_proj"])
+    plan = tiny.plan_of([tiny.example(t, num_prompt=3) for t in TEXTS[:2] + TEXTS[3:]], tmp_path, settings)
+    batch, trainables = tiny.batch_of(plan), attach(model.network, settings, 1)
+    torch.nn.init.normal_(trainables[0].parameters[1])
+    head = model.network.get_output_embeddings().weight  # type: ignore[operator]
+    words = Vocabulary(plan.store, head, 40, 1).words(0) if sampled else None
+
+    def found(num_learned: int | None) -> tuple[torch.Tensor, torch.Tensor]:
+        loss = batch_nll_sum(model.network, batch, words, num_learned)
+        return loss.detach(), torch.autograd.grad(loss, trainables[0].parameters[0])[0]
+
+    num = int((batch.weights_RT > 0).sum())
+    assert plan.most_learned(10**6) == num < batch.ids_RT.numel() - 20
+    (loss, grad), (same_loss, same_grad) = found(None), found(num + 20)
+    torch.testing.assert_close(same_loss, loss)
+    torch.testing.assert_close(same_grad, grad)
 
 
 def test_the_masks_are_those_that_are_drawn() -> None:

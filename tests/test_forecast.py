@@ -69,6 +69,7 @@ def allocated(work: Callable[[], None]) -> int:
         ("gemma3", "float32", {"recompute": "full"}),
         ("qwen3", "bfloat16", {}),
         ("llama", "bfloat16", {"method": "full"}),
+        ("llama", "bfloat16", {"optimizer": "small", "rank": 32}),
         ("gemma3", "bfloat16", {"targets": ALL, "tokens_per_pass": 64}),
     ],
 )

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -25,7 +26,7 @@ from ishibumi.training.adapters import LoraLinear, Trainable, attach
 from ishibumi.training.batches import Plan
 from ishibumi.training.checkpoint import NAME
 from ishibumi.training.compiled import TOLERANCE, compiled_layers, compiles, gradient_difference
-from ishibumi.training.optimizer import share_of_peak
+from ishibumi.training.optimizer import Optimizer, share_of_peak
 from ishibumi.training.stage import Mix, run_stage
 from ishibumi.training.trainer import StepRecord, train
 
@@ -195,6 +196,29 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_move(
     assert caught.value.hint and caught.value.hint_ja
     assert all(torch.equal(a, p) for a, p in zip(snapshot, (p for t in trainables for p in t.parameters), strict=True))
     assert len(seen) == 2
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "small"])
+def test_no_step_moves_weights_after_one_that_failed(optimizer: str, model_dir: Callable[[str], Path]) -> None:
+    settings = tiny.settings(targets=["up_proj", "embed_tokens"], optimizer=optimizer)
+    ours = Optimizer(attach(tiny.load(model_dir("llama"), "bfloat16").network, settings, 1), settings)
+    parameters = [p for p, _ in ours.pairs]
+
+    def step(loss: float, gradient: float) -> list[float]:
+        for p in parameters:
+            p.grad = torch.full_like(p, gradient)
+        ours.collect_gradients()
+        return ours.step(torch.tensor(loss)).tolist()
+
+    ours.set_rates(1.0)
+    start = [p.detach().clone() for p in parameters]
+    assert step(2.0, 0.5)[0] == 2.0
+    before = [p.detach().clone() for p in parameters]
+    assert not any(torch.equal(a, b) for a, b in zip(start, before, strict=True))
+    assert not math.isfinite(step(2.0, math.inf)[1])
+    assert not math.isfinite(step(math.nan, 0.5)[0])
+    assert step(2.0, 0.5)[0] == 2.0  # read late, this one looks well; the host stops at the first that does not
+    assert all(torch.equal(p, b) for p, b in zip(parameters, before, strict=True))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

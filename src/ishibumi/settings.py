@@ -210,6 +210,10 @@ class TrainSettings(Section):
     compile: Literal["auto", "always", "never"] = Field(
         default="auto", description="build fast kernels for the layers first; auto does where it pays in this run"
     )
+    optimizer: Literal["adamw", "small"] = Field(
+        default="adamw",
+        description="AdamW in fp32 (20 bytes a trained number), or with bf16 moments and exact masters (10)",
+    )
     vocabulary_sample: int = Field(
         default=0,
         ge=0,

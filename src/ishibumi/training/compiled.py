@@ -85,7 +85,8 @@ def _fits(model: LoadedModel, trainables: Sequence[Trainable], plan: Plan, setti
     tokens = plan.rows_per_pass(settings.tokens_per_pass) * plan.row_tokens
     trained = sum(p.numel() for t in trainables for p in t.parameters)
     logits = min(tokens * config.vocab_size, 2**29)
-    needed = 2 * numbers * tokens * config.num_hidden_layers + 20 * trained + 6 * logits
+    bytes_each = 10 if settings.optimizer == "small" else 22
+    needed = 2 * numbers * tokens * config.num_hidden_layers + bytes_each * trained + 6 * logits
     free, _ = torch.cuda.mem_get_info(model.device)
     return needed * (1 if compiles(model, plan, settings.compile) else 2) < 0.9 * free
 

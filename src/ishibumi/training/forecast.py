@@ -25,6 +25,7 @@ from ishibumi.training.live_memory import LiveBytes
 from ishibumi.training.loss import GPU_LOGITS, MAX_TOKENS_AT_ONCE
 from ishibumi.training.optimizer import Optimizer
 from ishibumi.training.precision import frozen_in
+from ishibumi.training.small_adamw import SmallAdamW
 from ishibumi.training.steps import batch_nll_sum
 
 # What a compiler keeps for the way back; all between these it makes again.
@@ -98,7 +99,9 @@ def _simulate(
             live.now -= on_cpu if is_gpu else 0
             weights = live.now
             optimizer = Optimizer(trainables, settings)
-            live.now += sum(map(moments_bytes, optimizer.pairs))  # which the first update makes
+            for master in optimizer.masters:  # as they are from the second step on
+                master.grad = torch.zeros_like(master) if master.grad is None else master.grad
+                live.now += 0 if isinstance(optimizer.adamw, SmallAdamW) else 2 * master.nbytes
             in_optimizer, live.peak = live.now - weights, live.now
             head_VD = network.get_output_embeddings().weight  # type: ignore[operator]
             few_learned = min(num_learned, MAX_TOKENS_AT_ONCE)  # the others have a hidden state and its gradient each
@@ -110,11 +113,6 @@ def _simulate(
             nll_sum.backward()
             optimizer.collect_gradients()
             return [weights, in_optimizer, in_loss, live.peak + others, flops]
-
-
-def moments_bytes(pair: tuple[torch.Tensor, torch.Tensor]) -> int:
-    """What AdamW keeps besides the master: two moments in fp32, or in bf16 with what bf16 cuts off the weight."""
-    return (6 if pair[1].dtype == torch.bfloat16 else 8) * pair[1].numel()
 
 
 @contextlib.contextmanager

@@ -11,10 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 from torch.distributed.tensor import DTensor
+from torch.utils._pytree import tree_map_only
 
 from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import Trainable
 from ishibumi.training.distributed import full, rank, split_as
+from ishibumi.training.small_adamw import SmallAdamW
+
+BETAS = (0.9, 0.99)  # few steps: the second moment must settle within them
 
 
 class Optimizer:
@@ -26,30 +30,32 @@ class Optimizer:
         self.names: list[str] = []  # of each pair's module
         self.reached: set[str] = set()  # those that a gradient has come to
         groups: dict[float, list[torch.Tensor]] = {}
+        all_parameters = [p for t in trainables for p in t.parameters]  # pieces of split ones keep fp32 masters
+        is_small = settings.optimizer == "small" and not any(isinstance(p, DTensor) for p in all_parameters)
         for trainable in trainables:
             for parameter in trainable.parameters:
-                is_fp32 = parameter.dtype == torch.float32
-                master = parameter if is_fp32 else parameter.detach().float().requires_grad_(True)
-                master.grad = torch.zeros_like(master)
-                parameter.register_post_accumulate_grad_hook(lambda _, name=trainable.name: self.reached.add(name))
+                is_own = parameter.dtype == torch.float32 or is_small
+                master = parameter if is_own else parameter.detach().float().requires_grad_(True)
+                master.grad = None if is_own else torch.zeros_like(master)
                 self.pairs.append((parameter, master))
                 self.names.append(trainable.name)
                 groups.setdefault(trainable.learning_rate, []).append(master)
         device = self.pairs[0][0].device
         rates = {peak: torch.tensor(peak, device=device) for peak in groups}
-        self.adamw = torch.optim.AdamW(
-            [{"params": masters, "lr": rates[peak], "peak": peak} for peak, masters in groups.items()],
-            betas=(0.9, 0.99),  # few steps: the second moment must settle within them
-            weight_decay=settings.weight_decay,
-            fused=True,
-            capturable=device.type == "cuda",
-        )
         # 1 from the first loss or gradient on that is not finite: AdamW then leaves the weights as they are.
         self.failed = torch.zeros((), device=device)
-        self.adamw.found_inf = self.failed  # type: ignore[attr-defined]
+        with_rates = [{"params": masters, "lr": rates[peak], "peak": peak} for peak, masters in groups.items()]
+        self.adamw: torch.optim.AdamW | SmallAdamW
+        if is_small and all(p.dtype == torch.bfloat16 for p, _ in self.pairs):
+            self.adamw = SmallAdamW(with_rates, BETAS, settings.weight_decay, self.failed)
+        else:
+            is_gpu, decay = device.type == "cuda", settings.weight_decay
+            self.adamw = torch.optim.AdamW(with_rates, betas=BETAS, weight_decay=decay, fused=True, capturable=is_gpu)
+            self.adamw.found_inf = self.failed  # type: ignore[attr-defined]
 
     def collect_gradients(self) -> None:
         """Add the model's gradients to the masters' in fp32; call it after every backward pass."""
+        self.reached |= {n for n, (p, _) in zip(self.names, self.pairs, strict=True) if p.grad is not None}
         found = [(p, m) for p, m in self.pairs if p is not m and p.grad is not None]
         if found:
             torch._foreach_add_([m.grad for _, m in found], [p.grad for p, _ in found])  # type: ignore[arg-type]
@@ -67,7 +73,7 @@ class Optimizer:
 
     def zero_gradients(self) -> None:
         """Forget the gradients; they keep their memory, where a recorded step finds them again."""
-        torch._foreach_zero_([m.grad for m in self.masters])  # type: ignore[arg-type]
+        torch._foreach_zero_([m.grad for m in self.masters if m.grad is not None])  # type: ignore[attr-defined]
 
     def set_rates(self, share_of_peak: float) -> None:
         """Every learning rate at `share_of_peak` of its peak."""
@@ -80,7 +86,7 @@ class Optimizer:
         The weights stay where loss or norm is not finite, now or in a step before.
         """
         norm = full(nn.utils.clip_grad_norm_(self.masters, self.settings.clip_norm))
-        figures = torch.stack([loss, norm])
+        figures = torch.stack([loss, norm.float()])
         torch.maximum(self.failed, (~figures.isfinite()).any().float(), out=self.failed)
         self.adamw.step()
         self.zero_gradients()
@@ -95,9 +101,8 @@ class Optimizer:
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs to go on bit for bit, whole: any number of processes can take it up."""
-        adamw = self.adamw.state_dict()
-        moments = {i: {name: _whole(t) for name, t in of.items()} for i, of in adamw["state"].items()}
-        return {"masters": [_whole(master) for master in self.masters], "adamw": {**adamw, "state": moments}}
+        state = {"masters": [master.detach() for master in self.masters], "adamw": self.adamw.state_dict()}
+        return tree_map_only(torch.Tensor, _whole, state)  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def load_state(self, state: dict[str, Any]) -> None:
@@ -105,7 +110,7 @@ class Optimizer:
         for master, stored in zip(self.masters, state["masters"], strict=True):
             master.copy_(split_as(stored, master))
         grouped = [master for group in self.adamw.param_groups for master in group["params"]]
-        for i, of in state["adamw"]["state"].items():
+        for i, of in state["adamw"].get("state", {}).items():
             of |= {name: split_as(t, grouped[i]) for name, t in of.items() if name != "step"}
         self.adamw.load_state_dict(state["adamw"])
         for group in self.adamw.param_groups:

@@ -65,7 +65,7 @@ class Fp8Linear(nn.Module):
         super().__init__()
         weight_OI, scale_O1 = rounded_to_fp8(linear.weight.detach())
         self.weight_OI, self.scale_O = nn.Buffer(weight_OI), nn.Buffer(scale_O1.squeeze(1))
-        self.bias = linear.bias
+        self.bias: nn.Parameter | None = linear.bias
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(…, in) → (…, out)."""
@@ -99,7 +99,8 @@ def rounded_to_fp8(x_NI: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def _product(
     a_NK: torch.Tensor, b_KM: torch.Tensor, scale_N1: torch.Tensor, scale_1M: torch.Tensor, dtype: torch.dtype
 ) -> torch.Tensor:
-    return torch._scaled_mm(a_NK, b_KM, scale_a=scale_N1, scale_b=scale_1M, out_dtype=dtype, use_fast_accum=True)
+    scales: dict[str, Any] = {"scale_a": scale_N1, "scale_b": scale_1M}
+    return torch._scaled_mm(a_NK, b_KM, **scales, out_dtype=dtype, use_fast_accum=True)  # type: ignore[attr-defined]
 
 
 class Nf4Linear(nn.Module):
@@ -111,7 +112,7 @@ class Nf4Linear(nn.Module):
         self.packed, self.scales = nn.Buffer(packed), nn.Buffer(scales)
         self.values = nn.Buffer(torch.tensor(NF4_VALUES, device=packed.device))
         self.shape = linear.weight.shape
-        self.bias = linear.bias
+        self.bias: nn.Parameter | None = linear.bias
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(…, in) → (…, out)."""

@@ -15,13 +15,13 @@ from torch import nn
 
 from ishibumi.training.attention import hidden_states
 from ishibumi.training.batches import Batch
-from ishibumi.training.distributed import full, is_split
+from ishibumi.training.distributed import full
 from ishibumi.training.loss import cross_entropy_sum
 from ishibumi.training.optimizer import Optimizer
 from ishibumi.training.vocabulary import Words
 
 NUM_WARM_UPS = 3  # compilers and libraries choose their kernels in the first runs
-GRAPH_PARAMETERS = 4_000_000_000  # of larger networks every kernel takes longer than its launch
+GRAPH_WORK = 2**35  # hidden size² · tokens: from here on (about 100 µs a product) kernels take longer than launches
 
 
 @dataclass(frozen=True)
@@ -44,20 +44,16 @@ class Steps:
 
     def __init__(self, network: nn.Module, optimizer: Optimizer, num_learned: int, words: Words | None = None) -> None:
         """`num_learned`: learned tokens that no batch exceeds. `words` are filled anew before each step."""
-        parameters = list(network.parameters())
-        device = parameters[0].device
+        device = next(network.parameters()).device
         self.network, self.optimizer, self.num_learned, self.words = network, optimizer, num_learned, words
         self.loss, self.weight_sum = torch.zeros((), device=device), torch.ones((), device=device)
         self.figures = torch.zeros(2, device=device)
         self.batch: Batch | None = None
-        is_small = sum(p.numel() for p in parameters) <= GRAPH_PARAMETERS and not is_split(network)
-        self.records = device.type == "cuda" and is_small
+        # What several processes do together stays outside of graphs.
+        self.is_gpu = device.type == "cuda" and not torch.distributed.is_initialized()
+        self.is_fixed = False  # every batch's shape, for a graph
         self.backward: Callable[[], None] = self._backward
         self.update: Callable[[], None] = self._update
-        if self.records:
-            optimizer.failed.fill_(1)  # warming up moves nothing
-            self.update = recorded(self._update)
-            optimizer.failed.zero_()
 
     def gradients(self, batches: Iterable[Batch], weight_sum: float) -> None:
         """Add up the gradients of Σ nll / weight_sum over the batches, all of one shape."""
@@ -65,13 +61,24 @@ class Steps:
         for batch in batches:
             if self.batch is None:
                 self.batch = batch.to(self.weight_sum.device)
-                if self.records:
-                    self.backward = recorded(self._backward)
-                    self.optimizer.zero_gradients()
-                    self.loss.zero_()
+                if self.is_gpu:
+                    self._record()
             else:
                 self.batch.copy_(batch)
             self.backward()
+
+    def _record(self) -> None:
+        """Record what is to be replayed, and leave everything as it was."""
+        assert self.batch is not None
+        hidden_size: int = self.network.config.hidden_size  # type: ignore[union-attr, assignment]
+        self.is_fixed = hidden_size**2 * self.batch.ids_RT.numel() < GRAPH_WORK
+        self._backward()  # gradients get the memory in which they stay
+        if self.is_fixed:
+            self.backward = recorded(self._backward)
+        self.optimizer.zero_gradients()
+        self.optimizer.failed.fill_(1)  # warming up moves nothing
+        self.update = recorded(self._update)
+        self.optimizer.failed.zero_()
 
     def move(self, share_of_peak: float) -> Figures:
         """Move the weights along the gradients, unless loss or gradient is not finite; the figures say so later."""
@@ -87,7 +94,7 @@ class Steps:
 
     def _backward(self) -> None:
         assert self.batch is not None
-        num_learned = self.num_learned if self.records else None
+        num_learned = self.num_learned if self.is_fixed else None
         loss = batch_nll_sum(self.network, self.batch, self.words, num_learned) / self.weight_sum
         loss.backward()
         self.optimizer.collect_gradients()
