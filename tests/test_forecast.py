@@ -13,7 +13,7 @@ import test_pipeline
 import tiny
 import torch
 from torch.profiler import ProfilerActivity, profile
-from transformers import AutoModelForCausalLM, LlamaConfig
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from ishibumi.models.load import LoadedModel, empty_network, read_config
 from ishibumi.settings import CptSettings, Settings
@@ -22,6 +22,7 @@ from ishibumi.training.compiled import prepared
 from ishibumi.training.fitting import exam_bytes, stage_forecast
 from ishibumi.training.flops import flops_per_token, peak_flops
 from ishibumi.training.forecast import Forecast, forecast
+from ishibumi.training.precision import frozen_in
 from ishibumi.training.trainer import train
 
 HERE = Path(__file__).parent
@@ -134,11 +135,16 @@ def test_weights_and_optimizer_are_counted_to_the_byte() -> None:
 
 
 def test_operations_are_four_a_frozen_weight_six_a_trained_one_and_attention() -> None:
+    wide = LlamaForCausalLM(LlamaConfig(**(SMALL | {"num_hidden_layers": 1, "hidden_size": 64, "vocab_size": 300})))
+    wide_trainables = attach(wide, tiny.settings(targets=["q_proj"]), 1)
+    unrounded = flops_per_token(wide, wide_trainables, 64)
     network = tiny.network("llama")
     trainables = attach(network, tiny.settings(targets=["q_proj"], rank=4), 1)
     per_layer = 32 * 32 * 2 + 32 * 16 * 2 + 3 * 32 * 48  # q and o, k and v, the three of the MLP
     wanted = 4 * (2 * per_layer + 258 * 32) + 6 * 2 * 4 * (32 + 32) + 12 * (64 / 2) * 2 * 4 * 8
     assert flops_per_token(network, trainables, 64) == wanted
+    with frozen_in(wide, "nf4"):
+        assert flops_per_token(wide, wide_trainables, 64) == unrounded
     speed = peak_flops(torch.device("cpu"), torch.float32)
     assert speed is not None and 1e8 < speed < 1e15
 

@@ -6,7 +6,7 @@ its settings and of the fingerprints before it, has changed.
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,7 @@ from ishibumi.knowledge.leaks import remove_leaks
 from ishibumi.knowledge.writer_endpoint import check_endpoint
 from ishibumi.knowledge.written import Writer, what_counts, write_items
 from ishibumi.leak_check import refuse_leaks
+from ishibumi.loggers import check_loggers, logging_to
 from ishibumi.memory import release
 from ishibumi.models.load import LoadedModel, base_identity, find_base, load_finished, load_model, pick_device
 from ishibumi.report_stage import fill_report
@@ -47,6 +48,7 @@ from ishibumi.training.saved import keep_share, save_merged
 from ishibumi.training.sft import sft_examples, sft_mix
 from ishibumi.training.splitting import whole
 from ishibumi.training.stage import run_stage
+from ishibumi.training.trainer import StepRecord
 
 STAGES = ("corpus", "knowledge", "cpt", "sft", "exam", "report")
 TRAINING_STAGES = ("cpt", "sft")  # several processes do these together
@@ -100,6 +102,7 @@ def run(run: Run, *, watch: Watch = SILENT, until: str = STAGES[-1]) -> Path:
     if until not in STAGES:
         raise UsageError(f'There is no stage "{until}". Stages: {", ".join(STAGES)}.')
     makers = (build_corpus, make_knowledge, continue_pretraining, tune_chat, evaluate, write_report)
+    check_loggers(run.settings.machine.log_to)
     wanted = makers[: STAGES.index(until) + 1]
     with contextlib.ExitStack() as held:
         with joined(run.settings.model.device) as number:
@@ -199,17 +202,18 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
         model, split_on = _load_to_train(run)
         items, replay = load_items(_path(run, "knowledge")), read_texts(replay_paths)
         examples = cpt_examples(model, documents, items, replay, chats, settings)
-        manifest = run_stage(
-            model,
-            examples,
-            cpt_mix(settings),
-            settings.cpt,
-            directory,
-            seed=settings.seed,
-            on_step=lambda record: watch.step("cpt", record),
-            should_stop=watch.should_stop,
-            split_on=split_on,
-        )
+        with _telling(run, "cpt", watch) as on_step:
+            manifest = run_stage(
+                model,
+                examples,
+                cpt_mix(settings),
+                settings.cpt,
+                directory,
+                seed=settings.seed,
+                on_step=on_step,
+                should_stop=watch.should_stop,
+                split_on=split_on,
+            )
         model = whole(model)
         if rank() == 0:
             save_merged(directory / "model", model)
@@ -236,19 +240,20 @@ def tune_chat(run: Run, *, watch: Watch = SILENT) -> Artifact:
         manifest: dict[str, Any] = {"steps": 0}
         chats = _conversations(run)
         if settings.sft.epochs > 0 and chats:
-            manifest = run_stage(
-                model,
-                sft_examples(
-                    model, load_documents(_path(run, "corpus")), load_items(_path(run, "knowledge")), chats, settings
-                ),
-                sft_mix(settings),
-                settings.sft,
-                directory,
-                seed=settings.seed + 1,
-                on_step=lambda record: watch.step("sft", record),
-                should_stop=watch.should_stop,
-                split_on=split_on,
-            )
+            documents, items = load_documents(_path(run, "corpus")), load_items(_path(run, "knowledge"))
+            examples = sft_examples(model, documents, items, chats, settings)
+            with _telling(run, "sft", watch) as on_step:
+                manifest = run_stage(
+                    model,
+                    examples,
+                    sft_mix(settings),
+                    settings.sft,
+                    directory,
+                    seed=settings.seed + 1,
+                    on_step=on_step,
+                    should_stop=watch.should_stop,
+                    split_on=split_on,
+                )
         model = whole(model)
         if rank() == 0:
             if settings.sft.kept < 1:
@@ -297,6 +302,7 @@ def write_report(run: Run, *, watch: Watch = SILENT) -> Artifact:
 def check(run: Run) -> list[str]:
     """What a run would do, as lines of text; reads all inputs and trains nothing. Raises what a run would raise."""
     settings = run.settings
+    check_loggers(settings.machine.log_to)
     corpus = read_documents([run.resolve(p) for p in settings.documents.paths], settings.documents)
     read_texts([run.resolve(p) for p in [*settings.replay.paths, *settings.exam.general]])
     questions = _own_questions(run)
@@ -383,6 +389,19 @@ def _stage(
     wait()
     watch.stage_finished(stage, artifact.manifest, reused)
     return artifact
+
+
+@contextlib.contextmanager
+def _telling(run: Run, stage: str, watch: Watch) -> Iterator[Callable[[StepRecord], None]]:
+    """A function that tells each step to the watch and, in the first process, to the loggers of machine.log_to."""
+    names = run.settings.machine.log_to if rank() == 0 else []
+    with logging_to(names, run.run_dir / "logs", stage) as log:
+
+        def on_step(record: StepRecord) -> None:
+            watch.step(stage, record)
+            log(record)
+
+        yield on_step
 
 
 def _splits(run: Run) -> bool:

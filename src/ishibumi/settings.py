@@ -30,11 +30,17 @@ class ModelSettings(Section):
     )
 
 
+Logger = Literal["tensorboard", "wandb"]
+
+
 class MachineSettings(Section):
     """[machine]: how a run uses the machine; the results are the same."""
 
     split: Literal["auto", "never", "always"] = Field(
         default="auto", description="whether torchrun's processes share one copy of the weights; auto if that must be"
+    )
+    log_to: list[Logger] = Field(
+        default=[], description="where the figures of each step go besides history.jsonl; W&B offline by default"
     )
 
 

@@ -4,6 +4,7 @@ A frozen matrix costs 4 operations for each weight and token (forward, and the g
 6. What is computed twice to save memory, or for padding, counts once or not at all.
 """
 
+import functools
 import time
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from ishibumi.training.adapters import EMBEDDINGS, Trainable, leaf
+from ishibumi.training.precision import Fp8Linear, Nf4Linear
 
 # Dense bf16 products, operations a second, from the makers' data sheets; the first name that a GPU's name contains.
 GPU_PEAKS = {
@@ -28,7 +30,9 @@ def flops_per_token(network: nn.Module, trainables: Sequence[Trainable], row_tok
     matrices = [
         p for n, p in network.named_parameters() if p.dim() == 2 and leaf(n.rpartition(".")[0]) not in EMBEDDINGS
     ]
-    products = sum((6 if id(p) in trained else 4) * p.numel() for p in [*matrices, head])
+    rounded = [m.weight_OI.numel() for m in network.modules() if isinstance(m, Fp8Linear)]
+    rounded += [2 * m.packed.numel() for m in network.modules() if isinstance(m, Nf4Linear)]
+    products = 4 * sum(rounded) + sum((6 if id(p) in trained else 4) * p.numel() for p in [*matrices, head])
     config = network.config  # type: ignore[union-attr]
     head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads  # type: ignore[union-attr, operator]
     # QKᵀ and PV, 2 operations each and thrice (forward, two gradients), over the half of the row that is seen.
@@ -36,6 +40,7 @@ def flops_per_token(network: nn.Module, trainables: Sequence[Trainable], row_tok
     return products + 12 * seen * config.num_hidden_layers * config.num_attention_heads * head_size  # type: ignore[union-attr, operator]
 
 
+@functools.cache
 def peak_flops(device: torch.device, dtype: torch.dtype) -> float | None:
     """Operations a second that the device could do at best; None for a GPU that is not in the list.
 

@@ -12,12 +12,14 @@ from torch import nn
 from torch.func import functional_call
 
 from ishibumi.errors import ModelError, Stopped, TrainingError
+from ishibumi.memory import peak_bytes
 from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import Trainable
 from ishibumi.training.attention import masked_attention
 from ishibumi.training.batches import Plan
 from ishibumi.training.checkpoint import load_checkpoint, save_checkpoint
 from ishibumi.training.distributed import first_says, full, num_ranks, rank, share_of_rows, sum_gradients
+from ishibumi.training.flops import flops_per_token, peak_flops
 from ishibumi.training.optimizer import Optimizer, share_of_peak
 from ishibumi.training.steps import Figures, Steps
 from ishibumi.training.vocabulary import Vocabulary
@@ -27,7 +29,11 @@ CHECKPOINT_COST_SHARE = 0.05  # of the time, at most, goes into writing checkpoi
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One optimizer step. `loss` is nats per learned token, `tokens` counts from the start, `seconds` is the step's."""
+    """One optimizer step. `loss` is nats per learned token, `tokens` counts from the start, `seconds` is the step's.
+
+    `utilisation` is the share of the machine's best speed that went into what the mathematics asks for (model FLOPs
+    utilisation), None where that speed is not known; `peak_bytes` is memory.peak_bytes of the first process.
+    """
 
     step: int
     num_steps: int
@@ -37,6 +43,8 @@ class StepRecord:
     gradient_norm: float
     learning_rate: float
     seconds: float
+    utilisation: float | None = None
+    peak_bytes: int = 0
 
 
 OnStep = Callable[[StepRecord], None]
@@ -84,12 +92,14 @@ def train(
     steps = Steps(network, optimizer, plan.most_learned(settings.tokens_per_pass), words)
     launched: deque[_Launched] = deque()
 
+    speed = peak_flops(device, network.dtype)  # type: ignore[arg-type]
+    work = flops_per_token(network, trainables, settings.row_tokens) / num_ranks() / speed if speed else None
     saved_at, save_cost, told_at = time.monotonic(), 0.0, 0.0
 
     def tell(num_waiting: int) -> None:
         nonlocal told_at
         while len(launched) > num_waiting:
-            history.append(_record(launched.popleft(), plan, history, told_at))
+            history.append(_record(launched.popleft(), plan, history, told_at, work, device))
             told_at = time.monotonic()
             on_step(history[-1])
 
@@ -125,20 +135,34 @@ def train(
     return history
 
 
-def _record(launched: _Launched, plan: Plan, history: list[StepRecord], told_at: float) -> StepRecord:
-    """What became of a step, once it is done. Raises TrainingError where its loss or gradient is not finite."""
+def _record(
+    launched: _Launched,
+    plan: Plan,
+    history: list[StepRecord],
+    told_at: float,
+    work: float | None,
+    device: torch.device,
+) -> StepRecord:
+    """What became of a step, once it is done; `work` is the seconds that a token takes at the machine's best speed.
+
+    Raises TrainingError where its loss or gradient is not finite.
+    """
     loss, gradient_norm = launched.figures.read()
     if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
         raise _not_finite(launched.step, loss, gradient_norm, plan.document_ids(launched.rows))
+    num_tokens = plan.num_tokens(launched.rows)
+    seconds = time.monotonic() - max(launched.started, told_at)  # the step before ended while this one had begun
     return StepRecord(
         step=launched.step + 1,
         num_steps=plan.num_steps,
         epoch=1 + sum(end <= launched.step for end in plan.epoch_steps),
-        tokens=(history[-1].tokens if history else 0) + plan.num_tokens(launched.rows),
+        tokens=(history[-1].tokens if history else 0) + num_tokens,
         loss=loss,
         gradient_norm=gradient_norm,
         learning_rate=launched.learning_rate,
-        seconds=time.monotonic() - max(launched.started, told_at),  # the step before ended while this one had begun
+        seconds=seconds,
+        utilisation=work and num_tokens * work / seconds,
+        peak_bytes=peak_bytes(device),
     )
 
 
