@@ -23,9 +23,11 @@ ROWS = {
 }  # 3 rows a step, 1 a pass: two processes get 2 and 1
 
 
-def stage(base: Path, directory: Path, *, is_split: bool, stop_after: int | None = None, **values: Any) -> None:
+def stage(
+    base: Path, directory: Path, *, is_split: bool, stop_after: int | None = None, dtype: str = "float32", **values: Any
+) -> None:
     """Train on the texts, and leave adapter, history and the merged model in `directory`; or a checkpoint."""
-    model = tiny.load(base, device="meta" if is_split and rank() > 0 else "cpu")
+    model = tiny.load(base, dtype, device="meta" if is_split and rank() > 0 else "cpu")
     seen: list[Any] = []
     directory.mkdir(exist_ok=True)
     try:

@@ -30,6 +30,7 @@ TASKS: dict[str, tuple[str, dict[str, Any]]] = {
     "split-llama": ("llama", {"is_split": True}),
     "split-full": ("llama", {"is_split": True, "method": "full", "learned_scale": 0.5}),
     "split-sampled": ("qwen3", {"is_split": True, "targets": ["q_proj", "up_proj"], "vocabulary_sample": 50}),
+    "split-bf16": ("llama", {"is_split": True, "dtype": "bfloat16"}),
     "stopped-whole": ("gemma3", {"is_split": False, "stop_after": STOPPED}),
     "stopped-split": ("gemma3", {"is_split": True, "stop_after": STOPPED}),
     "taken-up": ("llama", {"is_split": True}),
@@ -80,6 +81,14 @@ def test_two_processes_train_to_what_one_trains_to(
     kind, task = TASKS[name]
     many.stage(model_dir(kind), tmp_path / "one", **(task | {"is_split": False}))
     assert_same([done / name, tmp_path / "one"])
+
+
+def test_split_bf16_weights_have_the_losses_of_whole_ones(
+    done: Path, model_dir: Callable[[str], Path], tmp_path: Path
+) -> None:
+    many.stage(model_dir("llama"), tmp_path / "one", is_split=False, dtype="bfloat16")
+    losses = [result(directory)[0] for directory in (done / "split-bf16", tmp_path / "one")]
+    assert losses[0] == pytest.approx(losses[1], rel=2e-3)
 
 
 @pytest.mark.parametrize("name", ["stopped-whole", "stopped-split"])

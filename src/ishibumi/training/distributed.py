@@ -106,6 +106,11 @@ def full(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.full_tensor(grad_placements=[Partial()]) if isinstance(tensor, DTensor) else tensor
 
 
+def local(tensor: torch.Tensor) -> torch.Tensor:
+    """This process's share of a split matrix, in the same memory, or any other tensor itself."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
 def split_as(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """This process's share of a tensor that all have whole, split as `like` is; or the tensor itself."""
     if not isinstance(like, DTensor):

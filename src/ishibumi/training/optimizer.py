@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_map_only
 
 from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import Trainable
-from ishibumi.training.distributed import full, rank, split_as
+from ishibumi.training.distributed import full, local, rank, split_as
 from ishibumi.training.small_adamw import SmallAdamW
 
 BETAS = (0.9, 0.99)  # few steps: the second moment must settle within them
@@ -97,7 +97,7 @@ class Optimizer:
     def _copy_to_model(self) -> None:
         copies = [(p, m) for p, m in self.pairs if p is not m]
         if copies:
-            torch._foreach_copy_([p for p, _ in copies], [m for _, m in copies])  # type: ignore[arg-type]
+            torch._foreach_copy_([local(p) for p, _ in copies], [local(m) for _, m in copies])  # type: ignore[arg-type]
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs to go on bit for bit, whole: any number of processes can take it up."""

@@ -34,8 +34,18 @@ def split(network: nn.Module, trainables: Sequence[Trainable], device: torch.dev
 
     The first process has the weights on the CPU; the others' network may be empty, on the device «meta».
     """
-    whole = {name: p.detach() for name, p in network.named_parameters()} if rank() == 0 else {}
+    weights = {name: p.detach() for name, p in network.named_parameters()} if rank() == 0 else {}
     buffers = {name: b.detach() for name, b in network.named_buffers(remove_duplicate=False)} if rank() == 0 else {}
+    split_shapes(network, device)
+    for name, parameter in network.named_parameters():
+        parameter.copy_(split_as(_from_first(weights.get(name), parameter, device), parameter))
+    for name, buffer in network.named_buffers(remove_duplicate=False):
+        buffer.copy_(_from_first(buffers.get(name), buffer, device))
+    return [t if t.start is None else replace(t, start=full(t.weight).cpu()) for t in trainables]
+
+
+def split_shapes(network: nn.Module, device: torch.device) -> None:
+    """Give every process memory for its share of each matrix on the device, with nothing in it yet."""
     mesh = init_device_mesh(device.type, (num_ranks(),))
     policy = MixedPrecisionPolicy(reduce_dtype=torch.float32)
     body, head = network.base_model, network.get_output_embeddings()  # type: ignore[operator]
@@ -52,11 +62,6 @@ def split(network: nn.Module, trainables: Sequence[Trainable], device: torch.dev
         pieces = distribute_tensor(torch.empty_like(head.weight, device=device), mesh, [Shard(0)], src_data_rank=None)
         head.weight = nn.Parameter(pieces, requires_grad=head.weight.requires_grad)
     network.to_empty(device=device)
-    for name, parameter in network.named_parameters():
-        parameter.copy_(split_as(_from_first(whole.get(name), parameter, device), parameter))
-    for name, buffer in network.named_buffers(remove_duplicate=False):
-        buffer.copy_(_from_first(buffers.get(name), buffer, device))
-    return [t if t.start is None else replace(t, start=full(t.weight).cpu()) for t in trainables]
 
 
 def _from_first(tensor: torch.Tensor | None, like: torch.Tensor, device: torch.device) -> torch.Tensor:
