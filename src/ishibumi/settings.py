@@ -186,6 +186,7 @@ class TrainSettings(Section):
     method: Literal["lora", "full"] = Field(default="lora", description="train adapters, or the weights themselves")
     rank: int = Field(default=64, ge=1, le=4096, description="LoRA rank r")
     alpha: float = Field(default=128, gt=0, description="LoRA alpha; updates are scaled by alpha / r")
+    rslora: bool = Field(default=False, description="scale LoRA updates by alpha / √r instead, which suits high ranks")
     targets: list[str] = Field(
         default=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
         description="linear modules that train; embed_tokens and lm_head train in full",

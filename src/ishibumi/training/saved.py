@@ -40,6 +40,7 @@ def save_adapter(
         "base_model_name_or_path": base,
         "r": settings.rank,
         "lora_alpha": settings.alpha * settings.learned_scale,
+        "use_rslora": settings.rslora,
         "lora_dropout": 0.0,
         "bias": "none",
         "target_modules": [target for target in settings.targets if any(is_named(name, target) for name in lora)],
