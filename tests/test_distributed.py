@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from ishibumi import artifacts
 from ishibumi.errors import UsageError
 from ishibumi.training.batches import Plan
-from ishibumi.training.checkpoint import NAME
+from ishibumi.training.checkpoint import checkpoints
 from ishibumi.training.distributed import share_of_rows
 from ishibumi.training.splitting import enough_rows
 
@@ -95,7 +95,7 @@ def test_split_bf16_weights_have_the_losses_of_whole_ones(
 def test_one_process_goes_on_from_the_checkpoint_of_two(
     name: str, done: Path, model_dir: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    assert len(torch.load(done / name / NAME, weights_only=True)["history"]) == STOPPED
+    assert len(torch.load(checkpoints(done / name)[-1], weights_only=True)["history"]) == STOPPED
     many.stage(model_dir("gemma3"), done / name, is_split=False)
     many.stage(model_dir("gemma3"), tmp_path / "one", is_split=False)
     assert_same([done / name, tmp_path / "one"])

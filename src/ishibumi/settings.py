@@ -239,6 +239,7 @@ class TrainSettings(Section):
     weight_decay: float = Field(default=0.0, ge=0, le=1, description="AdamW weight decay")
     clip_norm: float = Field(default=1.0, gt=0, description="largest norm of a step's gradient")
     checkpoint_seconds: float = Field(default=60, gt=0, description="seconds between checkpoints to resume from")
+    checkpoints_kept: int = Field(default=2, ge=1, le=1000, description="checkpoints kept while a stage trains")
 
 
 class CptSettings(TrainSettings):

@@ -18,7 +18,7 @@ from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import attach, merge, prove_trained, scale_learned
 from ishibumi.training.attention import hidden_states
 from ishibumi.training.batches import Plan, make_plan
-from ishibumi.training.checkpoint import NAME as CHECKPOINT
+from ishibumi.training.checkpoint import remove_checkpoints
 from ishibumi.training.compiled import prepared
 from ishibumi.training.distributed import rank, wait
 from ishibumi.training.saved import save_adapter
@@ -94,7 +94,7 @@ def run_stage(
     if rank() == 0:
         write_jsonl(directory / "history.jsonl", (asdict(record) for record in history))
         write_json(directory / "proof.json", proof)
-        (directory / CHECKPOINT).unlink(missing_ok=True)
+        remove_checkpoints(directory)
     return {
         "steps": plan.num_steps,
         "epoch_steps": plan.epoch_steps,

@@ -123,7 +123,7 @@ def train(
             began = time.monotonic()
             state = {"optimizer": optimizer.state(), "history": [asdict(r) for r in history]}
             if rank() == 0:
-                save_checkpoint(directory, state)
+                save_checkpoint(directory, state, step=step + 1, kept=settings.checkpoints_kept)
             saved_at, save_cost = time.monotonic(), time.monotonic() - began
         if stopping:
             raise Stopped(
