@@ -144,6 +144,21 @@ def test_peft_loads_the_adapter_and_gives_the_same_logits(
     assert (config["r"], config["lora_alpha"]) == (4, 8)
 
 
+def test_rslora_scales_by_the_root_of_the_rank_and_peft_reads_it_so(
+    model_dir: Callable[[str], Path], tmp_path: Path
+) -> None:
+    model, plain = tiny.load(model_dir("qwen3")), tiny.load(model_dir("qwen3"))
+    trainables = trained(model, tmp_path, rslora=True, rank=16, alpha=8)
+    assert {t.module.scale for t in trainables if isinstance(t.module, LoraLinear)} == {8 / 4}
+    settings = tiny.settings(rslora=True, rank=16, alpha=8)
+    save_adapter(tmp_path / "adapter", model.network, trainables, settings, str(model_dir("qwen3")))
+    theirs = PeftModel.from_pretrained(plain.network, tmp_path / "adapter").eval()  # type: ignore[arg-type]
+    torch.testing.assert_close(logits(theirs), logits(model.network), rtol=1e-5, atol=1e-5)
+    trained_logits = logits(model.network)
+    merge(model.network, trainables)
+    torch.testing.assert_close(logits(model.network), trained_logits, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("targets", [["q_proj", "up_proj"], BOTH])
 def test_half_of_what_was_learned_is_half_way_from_the_start(
     targets: list[str], model_dir: Callable[[str], Path], tmp_path: Path

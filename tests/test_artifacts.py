@@ -157,7 +157,7 @@ where, model = Path({where!r}), tiny.load(Path({model!r}))
 writers = {{
     "weights": lambda d: save_merged(d, model),
     "array": lambda d: np.save(d / "a.npy", np.zeros(100_000)),
-    "checkpoint": lambda d: save_checkpoint(d, {{"a": torch.zeros(100_000)}}),
+    "checkpoint": lambda d: save_checkpoint(d, {{"a": torch.zeros(100_000)}}, step=1),
 }}
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
 for name, write in writers.items():

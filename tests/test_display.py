@@ -16,6 +16,8 @@ class Record:
     tokens: int
     loss: float
     seconds: float
+    utilisation: float | None = None
+    peak_bytes: int = 1_200_000_000
 
 
 def shown(language: str = "en") -> tuple[Display, io.StringIO]:
@@ -68,8 +70,10 @@ def test_without_a_terminal_training_shows_a_line_now_and_then_and_the_last_one(
     display, stream = shown()
     display.stage_started("cpt")
     for step in range(1, 101):
-        display.step("cpt", Record(step, 100, tokens=step * 2000, loss=3 - step / 50, seconds=4.0))
-    assert stream.getvalue().splitlines()[1:] == ["  cpt        step 100/100  loss 1.000  500 tokens/s  left 0 s"]
+        display.step("cpt", Record(step, 100, tokens=step * 2000, loss=3 - step / 50, seconds=4.0, utilisation=0.413))
+    assert stream.getvalue().splitlines()[1:] == [
+        "  cpt        step 100/100  loss 1.000  500 tokens/s  MFU 41 %  1.2 GB  left 0 s"
+    ]
 
 
 def test_the_time_left_follows_from_the_last_steps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,8 +84,8 @@ def test_the_time_left_follows_from_the_last_steps(monkeypatch: pytest.MonkeyPat
         display.step("cpt", Record(step, 100, tokens=step * 1000, loss=2.5, seconds=2.0))
     assert stream.getvalue().splitlines() == [
         "  cpt        ステップ 41/100  損失 2.500",
-        "  cpt        ステップ 42/100  損失 2.500  500 トークン/秒  残り 1 min 56 s",
-        "  cpt        ステップ 43/100  損失 2.500  500 トークン/秒  残り 1 min 54 s",
+        "  cpt        ステップ 42/100  損失 2.500  500 トークン/秒  1.2 GB  残り 1 min 56 s",
+        "  cpt        ステップ 43/100  損失 2.500  500 トークン/秒  1.2 GB  残り 1 min 54 s",
     ]
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from ishibumi.models.load import LoadedModel
 from ishibumi.settings import CptSettings
 from ishibumi.training.adapters import LoraLinear, Trainable, attach
 from ishibumi.training.batches import Plan
-from ishibumi.training.checkpoint import NAME
+from ishibumi.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from ishibumi.training.compiled import TOLERANCE, compiled_layers, compiles, gradient_difference
 from ishibumi.training.optimizer import Optimizer, share_of_peak
 from ishibumi.training.stage import Mix, run_stage
@@ -156,17 +157,17 @@ def test_a_killed_run_goes_on_bit_for_bit(
     monkeypatch.setattr("ishibumi.training.trainer.CHECKPOINT_COST_SHARE", float("inf"))
     torch.manual_seed(0)
     wanted = train_for_the_kill(model_dir("llama"), tmp_path / "whole", 0)
-    where = tmp_path / "killed"
+    where, killed_at = tmp_path / "killed", random.randint(1, 8)  # at any moment of any step but the last
     code = KILLED.format(tests=str(Path(__file__).parent), model=str(model_dir("llama")), where=str(where), seconds=0.3)
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if line == "5\n":
+            if line == f"{killed_at}\n":
+                time.sleep(random.uniform(0, 0.3))
                 process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-    assert (where / NAME).exists()
-    stopped_at = len(torch.load(where / NAME, weights_only=True)["history"])
-    assert 1 <= stopped_at <= 5
+    state = load_checkpoint(where, torch.device("cpu"))
+    assert state and 1 <= len(state["history"]) <= killed_at
     weights = train_for_the_kill(model_dir("llama"), where, 0)
     assert all(torch.equal(a, b) for a, b in zip(weights, wanted, strict=True))
 
@@ -263,7 +264,8 @@ def test_the_checkpoint_is_whole_or_the_one_before(
     model, trainables, plan = start(model_dir("llama"), "llama", tmp_path, settings)
     with pytest.raises(Stopped):
         train(model.network, trainables, plan, settings, tmp_path, should_stop=lambda: True)
-    before = (tmp_path / NAME).read_bytes()
+    (path,) = checkpoints(tmp_path)
+    before = path.read_bytes()
     real_save = torch.save
 
     def half(state: Any, path: Path) -> None:
@@ -272,9 +274,24 @@ def test_the_checkpoint_is_whole_or_the_one_before(
         raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
 
     monkeypatch.setattr(torch, "save", half)
-    with pytest.raises(Exception, match=r"Cannot write .*checkpoint\.pt: No space left on device"):
+    with pytest.raises(Exception, match=r"Cannot write .*checkpoint-00000002\.pt: No space left on device"):
         train(model.network, trainables, plan, settings, tmp_path, should_stop=lambda: True)
-    assert (tmp_path / NAME).read_bytes() == before
+    assert checkpoints(tmp_path) == [path] and path.read_bytes() == before
+
+
+def test_the_last_checkpoints_are_kept_and_a_damaged_one_is_passed_over(tmp_path: Path) -> None:
+    for step in (1, 2, 3, 10):
+        save_checkpoint(tmp_path, {"step": torch.tensor(step)}, step=step, kept=3)
+    assert [path.name for path in checkpoints(tmp_path)] == [f"checkpoint-{n:08}.pt" for n in (2, 3, 10)]
+    cpu = torch.device("cpu")
+    state = load_checkpoint(tmp_path, cpu)
+    assert state and int(state["step"]) == 10
+    os.truncate(checkpoints(tmp_path)[-1], 300)
+    checkpoints(tmp_path)[-2].write_bytes(b"")
+    state = load_checkpoint(tmp_path, cpu)
+    assert state and int(state["step"]) == 2
+    os.truncate(checkpoints(tmp_path)[0], 10)
+    assert load_checkpoint(tmp_path, cpu) is None
 
 
 def test_a_model_that_changes_its_logits_after_the_head_is_refused(

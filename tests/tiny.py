@@ -80,10 +80,10 @@ def save(kind: str, directory: Path) -> Path:
     return directory
 
 
-def load(directory: Path, dtype: str = "float32") -> LoadedModel:
+def load(directory: Path, dtype: str = "float32", device: str | None = None) -> LoadedModel:
     """The model in the directory, on the CPU."""
     settings = ModelSettings.model_validate({"base": str(directory), "device": "cpu", "dtype": dtype})
-    return load_model(settings, directory)
+    return load_model(settings, directory, device=torch.device(device) if device else None)
 
 
 def example(text: str, source: Any = "document", *, num_prompt: int = 1, document_id: str = "") -> Example:

@@ -75,6 +75,16 @@ def is_current(path: Path, wanted: str) -> bool:
     return (path / MANIFEST).exists() and load(path).fingerprint == wanted
 
 
+def partial_of(path: Path) -> Path:
+    """Where a stage is made until it is whole."""
+    return path.with_name(path.name + ".partial")
+
+
+def is_to_do(path: Path, wanted: str) -> bool:
+    """Whether `build` will call its work."""
+    return not (is_current(path, wanted) or is_current(partial_of(path), wanted))
+
+
 def build(path: Path, wanted: str, work: Callable[[Path], dict[str, Any]]) -> Artifact:
     """The stage at `path` for fingerprint `wanted`: reused if current, else made by `work(partial_directory)`.
 
@@ -83,7 +93,7 @@ def build(path: Path, wanted: str, work: Callable[[Path], dict[str, Any]]) -> Ar
     """
     if is_current(path, wanted):
         return load(path)
-    partial = path.with_name(path.name + ".partial")
+    partial = partial_of(path)
     with disk_errors(path):
         if not is_current(partial, wanted):  # else: killed just before the renaming
             _fill(partial, path.name, wanted, work)

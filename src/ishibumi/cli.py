@@ -259,6 +259,10 @@ def _run_until(stage: str, settings: Path, set_: list[str] | None, run_dir: Path
         loaded = _load(settings, set_, run_dir)
         from ishibumi import pipeline
 
+        if int(os.environ.get("RANK", "0")) > 0:  # torchrun's further processes: the first speaks and stops for all
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            pipeline.run(loaded, until=stage)
+            return
         default_handler = signal.signal(signal.SIGINT, lambda *_: display.ask_to_stop())
         try:
             result_dir = pipeline.run(loaded, watch=display, until=stage)

@@ -129,6 +129,10 @@ class Step(Protocol):
     def loss(self) -> float: ...
     @property
     def seconds(self) -> float: ...
+    @property
+    def utilisation(self) -> float | None: ...
+    @property
+    def peak_bytes(self) -> int: ...
 
 
 def user_language(environment: Mapping[str, str] | None = None) -> str:
@@ -200,6 +204,8 @@ class Display:
             num_tokens = self._recent[-1][0] - self._recent[0][0]
             seconds_per_step = seconds / (len(self._recent) - 1)
             parts.append(f"{num_tokens / seconds:,.0f} {self._word('tokens/s')}")
+            parts += [f"MFU {_percent(record.utilisation)}"] if record.utilisation is not None else []
+            parts.append(f"{record.peak_bytes / 1e9:.1f} GB")
             parts.append(f"{self._word('left')} {duration(seconds_per_step * (record.num_steps - record.step))}")
         self._progress(stage, record.step, record.num_steps, parts)
         if self._stop_asked:

@@ -1,8 +1,10 @@
-"""Memory that is free again, given back to the system."""
+"""Memory: how much was needed, and what is free again given back to the system."""
 
 import contextlib
 import ctypes
 import gc
+import resource
+from typing import Any
 
 
 def release() -> None:
@@ -10,3 +12,12 @@ def release() -> None:
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):  # other C libraries than glibc have no such function
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def peak_bytes(device: Any) -> int:
+    """The most that tensors took on a GPU (torch.device) since the program began, or this process of the memory."""
+    if device.type == "cuda":
+        import torch
+
+        return int(torch.cuda.max_memory_allocated(device))
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -4,12 +4,15 @@ Each function makes one stage and returns its artifact; a stage is made anew onl
 its settings and of the fingerprints before it, has changed.
 """
 
+import contextlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
+
+import torch
 
 from ishibumi import artifacts
 from ishibumi.artifacts import Artifact, fingerprint, write_jsonl
@@ -33,17 +36,24 @@ from ishibumi.knowledge.leaks import remove_leaks
 from ishibumi.knowledge.writer_endpoint import check_endpoint
 from ishibumi.knowledge.written import Writer, what_counts, write_items
 from ishibumi.leak_check import refuse_leaks
+from ishibumi.loggers import check_loggers, logging_to
 from ishibumi.memory import release
-from ishibumi.models.load import base_identity, find_base, load_finished, load_model
+from ishibumi.models.load import LoadedModel, base_identity, find_base, load_finished, load_model, pick_device
 from ishibumi.report_stage import fill_report
 from ishibumi.settings import Arm
 from ishibumi.training.cpt import cpt_examples, cpt_mix
+from ishibumi.training.distributed import first_says, joined, num_ranks, rank, wait
+from ishibumi.training.fitting import forecast_lines, stage_forecast, usable_bytes
 from ishibumi.training.rehearsal import rehearsal_texts
 from ishibumi.training.saved import keep_share, save_merged
 from ishibumi.training.sft import sft_examples, sft_mix
+from ishibumi.training.splitting import whole
 from ishibumi.training.stage import run_stage
+from ishibumi.training.trainer import StepRecord
 
 STAGES = ("corpus", "knowledge", "cpt", "sft", "exam", "report")
+TRAINING_STAGES = ("cpt", "sft")  # several processes do these together
+NUM_TOGETHER = STAGES.index("sft") + 1  # after these stages the first process goes on alone
 MAX_GENERATED = 200  # generated questions that are asked: enough for an interval of ±7 points
 FORMAT = 1  # raise it when a change of code makes old stages wrong
 
@@ -87,13 +97,21 @@ def run(run: Run, *, watch: Watch = SILENT, until: str = STAGES[-1]) -> Path:
     """Make every stage up to `until` whose inputs changed; returns the run directory.
 
     Raises UsageError for an unknown stage, ArtifactError where another process works in the directory, and whatever
-    the stages raise. A stopped or failed run goes on where it was when called again.
+    the stages raise. A stopped or failed run goes on where it was when called again. Where torchrun started several
+    processes, all train, the first does everything else, and the others come back after training.
     """
     if until not in STAGES:
         raise UsageError(f'There is no stage "{until}". Stages: {", ".join(STAGES)}.')
     makers = (build_corpus, make_knowledge, continue_pretraining, tune_chat, evaluate, write_report)
-    with artifacts.lock(run.run_dir):
-        for maker in makers[: STAGES.index(until) + 1]:
+    check_loggers(run.settings.machine.log_to)
+    wanted = makers[: STAGES.index(until) + 1]
+    with contextlib.ExitStack() as held:
+        with joined(run.settings.model.device) as number:
+            if number == 0:
+                held.enter_context(artifacts.lock(run.run_dir))
+            for maker in wanted[:NUM_TOGETHER]:
+                maker(run, watch=watch)
+        for maker in wanted[NUM_TOGETHER:] if number == 0 else ():
             maker(run, watch=watch)
     return run.run_dir
 
@@ -182,29 +200,26 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
     def work(directory: Path) -> dict[str, Any]:
         documents, chats = load_documents(_path(run, "corpus")), _conversations(run)
         refuse_leaks(run, documents, chats, _own_questions(run))
-        model = load_model(settings.model, run.base_dir)
+        model, split_on = _load_to_train(run)
         items, replay = load_items(_path(run, "knowledge")), read_texts(replay_paths)
         if settings.replay.rehearsal_texts:
-            replay += rehearsal_texts(
-                model,
-                replay,
-                directory,
-                count=settings.replay.rehearsal_texts,
-                seed=settings.seed,
-                on_text=partial(watch.answered, "rehearsal"),
-            )
+            replay += _rehearsal(run, model, replay, directory, watch)
         examples = cpt_examples(model, documents, items, replay, chats, settings)
-        manifest = run_stage(
-            model,
-            examples,
-            cpt_mix(settings),
-            settings.cpt,
-            directory,
-            seed=settings.seed,
-            on_step=lambda record: watch.step("cpt", record),
-            should_stop=watch.should_stop,
-        )
-        save_merged(directory / "model", model)
+        with _telling(run, "cpt", watch) as on_step:
+            manifest = run_stage(
+                model,
+                examples,
+                cpt_mix(settings),
+                settings.cpt,
+                directory,
+                seed=settings.seed,
+                on_step=on_step,
+                should_stop=watch.should_stop,
+                split_on=split_on,
+            )
+        model = whole(model)
+        if rank() == 0:
+            save_merged(directory / "model", model)
         return manifest
 
     parts = (settings.model, settings.documents, settings.replay, settings.chat, settings.cpt)
@@ -224,25 +239,29 @@ def tune_chat(run: Run, *, watch: Watch = SILENT) -> Artifact:
     settings = run.settings
 
     def work(directory: Path) -> dict[str, Any]:
-        model = load_model(settings.model, run.base_dir, weights=_path(run, "cpt") / "model")
+        model, split_on = _load_to_train(run, weights=_path(run, "cpt") / "model")
         manifest: dict[str, Any] = {"steps": 0}
         chats = _conversations(run)
         if settings.sft.epochs > 0 and chats:
-            manifest = run_stage(
-                model,
-                sft_examples(
-                    model, load_documents(_path(run, "corpus")), load_items(_path(run, "knowledge")), chats, settings
-                ),
-                sft_mix(settings),
-                settings.sft,
-                directory,
-                seed=settings.seed + 1,
-                on_step=lambda record: watch.step("sft", record),
-                should_stop=watch.should_stop,
-            )
-        if settings.sft.kept < 1:
-            keep_share(model, load_model(settings.model, run.base_dir), settings.sft.kept)
-        save_merged(directory / "model", model)
+            documents, items = load_documents(_path(run, "corpus")), load_items(_path(run, "knowledge"))
+            examples = sft_examples(model, documents, items, chats, settings)
+            with _telling(run, "sft", watch) as on_step:
+                manifest = run_stage(
+                    model,
+                    examples,
+                    sft_mix(settings),
+                    settings.sft,
+                    directory,
+                    seed=settings.seed + 1,
+                    on_step=on_step,
+                    should_stop=watch.should_stop,
+                    split_on=split_on,
+                )
+        model = whole(model)
+        if rank() == 0:
+            if settings.sft.kept < 1:
+                keep_share(model, load_model(settings.model, run.base_dir, device=model.device), settings.sft.kept)
+            save_merged(directory / "model", model)
         return manifest
 
     inputs = [settings.sft.model_dump(), settings.chat.model_dump(), settings.seed, _of(run, "cpt")]
@@ -286,6 +305,7 @@ def write_report(run: Run, *, watch: Watch = SILENT) -> Artifact:
 def check(run: Run) -> list[str]:
     """What a run would do, as lines of text; reads all inputs and trains nothing. Raises what a run would raise."""
     settings = run.settings
+    check_loggers(settings.machine.log_to)
     corpus = read_documents([run.resolve(p) for p in settings.documents.paths], settings.documents)
     read_texts([run.resolve(p) for p in [*settings.replay.paths, *settings.exam.general]])
     questions = _own_questions(run)
@@ -314,6 +334,7 @@ def check(run: Run) -> list[str]:
         if settings.exam.questions
         else "exam questions: none given; some generated ones are kept out of training (exam.generated_share)",
         f"base model: {base}",
+        *forecast_lines(settings, base, has_chats=bool(chats)),
         f"results: {run.run_dir}",
     ]
 
@@ -356,14 +377,70 @@ def _stage(
 ) -> Artifact:
     path = _path(run, stage)
     wanted = fingerprint(FORMAT, stage, *inputs)
-    reused = artifacts.is_current(path, wanted)
+    reused = first_says(artifacts.is_current(path, wanted))
+    to_do = first_says(artifacts.is_to_do(path, wanted))
+    if rank() > 0:
+        if to_do and stage in TRAINING_STAGES:
+            work(artifacts.partial_of(path))
+        wait()
+        return artifacts.load(path)
     if not reused:
         watch.stage_started(stage)
     artifact = artifacts.build(path, wanted, work)
     if not reused:
         release()
+    wait()
     watch.stage_finished(stage, artifact.manifest, reused)
     return artifact
+
+
+@contextlib.contextmanager
+def _telling(run: Run, stage: str, watch: Watch) -> Iterator[Callable[[StepRecord], None]]:
+    """A function that tells each step to the watch and, in the first process, to the loggers of machine.log_to."""
+    names = run.settings.machine.log_to if rank() == 0 else []
+    with logging_to(names, run.run_dir / "logs", stage) as log:
+
+        def on_step(record: StepRecord) -> None:
+            watch.step(stage, record)
+            log(record)
+
+        yield on_step
+
+
+def _splits(run: Run) -> bool:
+    """Whether the processes share one copy of the weights; by "auto" if cpt does not fit with a whole one."""
+    settings, num = run.settings, num_ranks()
+    if num == 1 or settings.machine.split != "auto":
+        return num > 1 and settings.machine.split == "always"
+    base = find_base(settings.model.base, run.base_dir)
+    needed = stage_forecast(settings.model, base, settings.cpt, num_ranks=num).peak
+    return not first_says(needed <= usable_bytes(pick_device(settings.model.device)))
+
+
+def _load_to_train(run: Run, weights: Path | None = None) -> tuple[LoadedModel, torch.device | None]:
+    """A model to train, and the device that its weights are to be split on, if they are."""
+    settings = run.settings.model
+    if not _splits(run):
+        return load_model(settings, run.base_dir, weights=weights), None
+    device = torch.device("cpu" if rank() == 0 else "meta")
+    return load_model(settings, run.base_dir, weights=weights, device=device), pick_device(settings.device)
+
+
+def _rehearsal(run: Run, model: LoadedModel, beginnings: Sequence[str], directory: Path, watch: Watch) -> list[str]:
+    """The texts that the base writes itself; the first of several processes draws them, the others read them."""
+    draw = partial(
+        rehearsal_texts,
+        model,
+        beginnings,
+        directory,
+        count=run.settings.replay.rehearsal_texts,
+        seed=run.settings.seed,
+        on_text=partial(watch.answered, "rehearsal"),
+    )
+    if rank() == 0:
+        draw()
+    wait()
+    return draw()
 
 
 def _path(run: Run, stage: str) -> Path:

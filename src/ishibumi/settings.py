@@ -30,6 +30,20 @@ class ModelSettings(Section):
     )
 
 
+Logger = Literal["tensorboard", "wandb"]
+
+
+class MachineSettings(Section):
+    """[machine]: how a run uses the machine; the results are the same."""
+
+    split: Literal["auto", "never", "always"] = Field(
+        default="auto", description="whether torchrun's processes share one copy of the weights; auto if that must be"
+    )
+    log_to: list[Logger] = Field(
+        default=[], description="where the figures of each step go besides history.jsonl; W&B offline by default"
+    )
+
+
 class ColumnSettings(Section):
     """[documents.columns]: the names of columns; left out, they are recognised, and "" reads none."""
 
@@ -178,6 +192,7 @@ class TrainSettings(Section):
     method: Literal["lora", "full"] = Field(default="lora", description="train adapters, or the weights themselves")
     rank: int = Field(default=64, ge=1, le=4096, description="LoRA rank r")
     alpha: float = Field(default=128, gt=0, description="LoRA alpha; updates are scaled by alpha / r")
+    rslora: bool = Field(default=False, description="scale LoRA updates by alpha / √r instead, which suits high ranks")
     targets: list[str] = Field(
         default=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
         description="linear modules that train; embed_tokens and lm_head train in full",
@@ -230,6 +245,7 @@ class TrainSettings(Section):
     weight_decay: float = Field(default=0.0, ge=0, le=1, description="AdamW weight decay")
     clip_norm: float = Field(default=1.0, gt=0, description="largest norm of a step's gradient")
     checkpoint_seconds: float = Field(default=60, gt=0, description="seconds between checkpoints to resume from")
+    checkpoints_kept: int = Field(default=2, ge=1, le=1000, description="checkpoints kept while a stage trains")
 
 
 class CptSettings(TrainSettings):
@@ -292,6 +308,7 @@ class Settings(Section):
     run_dir: str = Field(default="run", description="directory of the results, relative to the settings file")
     seed: int = Field(default=1, ge=0, lt=2**31, description="fixes every random choice")
     model: ModelSettings = ModelSettings()
+    machine: MachineSettings = MachineSettings()
     documents: DocumentSettings = DocumentSettings()
     knowledge: KnowledgeSettings = KnowledgeSettings()
     replay: ReplaySettings = ReplaySettings()

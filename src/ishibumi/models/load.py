@@ -4,6 +4,7 @@ Only safetensors and GGUF are read, never a pickle; code that comes with a model
 """
 
 import contextlib
+import copy
 import hashlib
 import importlib
 import importlib.util
@@ -18,7 +19,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from transformers.utils import logging as transformers_logging
 
 from ishibumi import artifacts
@@ -42,33 +43,66 @@ class LoadedModel:
         return next(self.network.parameters()).device
 
 
-def load_model(settings: ModelSettings, base_dir: Path, weights: Path | None = None) -> LoadedModel:
+def load_model(
+    settings: ModelSettings, base_dir: Path, weights: Path | None = None, device: torch.device | None = None
+) -> LoadedModel:
     """The base model of the settings, or the merged model in directory `weights` with the same format.
 
+    It goes to `device`, else to that of the settings; on the device «meta» it is a shape without weights.
     Raises ModelError where the name leads nowhere, weights are pickled or missing, or the tokenizer cannot end a reply.
     """
     directory = weights or find_base(settings.base, base_dir)
     _refuse_pickles(directory)
-    dtype = getattr(torch, settings.dtype)
+    device = device or pick_device(settings.device)
     with _quiet_transformers():
         try:
             tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-            found: Any = AutoModelForCausalLM.from_pretrained(
-                directory,
-                dtype=dtype,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                output_loading_info=True,
+            is_empty = device.type == "meta"
+            network = (
+                empty_network(read_config(directory), settings.dtype)
+                if is_empty
+                else _read_network(directory, settings.dtype)
             )
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise ModelError(f"Cannot load {directory} as a text-generation model: {error}") from error
-    network, info = found
-    _refuse_missing(directory, info["missing_keys"])
-    network = network.to(pick_device(settings.device)).eval()
     return LoadedModel(
-        network, tokenizer, chat_format(tokenizer, settings.template, _stop_ids(directory)), settings.base
+        network.to(device).eval(),
+        tokenizer,
+        chat_format(tokenizer, settings.template, _stop_ids(directory)),
+        settings.base,
     )
+
+
+def _read_network(directory: Path, dtype: str) -> Any:
+    network, info = AutoModelForCausalLM.from_pretrained(
+        directory,
+        dtype=getattr(torch, dtype),
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        output_loading_info=True,
+    )
+    _refuse_missing(directory, info["missing_keys"])
+    return network
+
+
+def read_config(directory: Path) -> Any:
+    """What config.json says of a network. Raises ModelError where it says nothing that transformers knows."""
+    try:
+        return AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"Cannot read {directory / 'config.json'}: {error}") from error
+
+
+def empty_network(config: Any, dtype: str, device: str = "meta", num_layers: int | None = None) -> Any:
+    """A network of this configuration without its weights, or one of so many layers like it."""
+    if num_layers is not None:
+        config = copy.deepcopy(config)
+        config.num_hidden_layers = num_layers
+        if getattr(config, "layer_types", None):
+            config.layer_types = config.layer_types[:num_layers]
+    with torch.device(device):
+        return AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
 
 
 def load_finished(settings: ModelSettings, run_dir: Path) -> LoadedModel:

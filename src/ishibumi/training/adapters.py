@@ -5,6 +5,7 @@ train in full: LoRA on tied embeddings merges to another model (PEFT 0.21, issue
 names is tied by itself. Everything is in the model's own number format; fp32 masters are the optimizer's business.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from torch import nn
 
 from ishibumi.errors import TrainingError, UsageError
 from ishibumi.settings import TrainSettings
+from ishibumi.training.distributed import full, split_as
 
 EMBEDDINGS = ("embed_tokens", "lm_head")
 
@@ -21,10 +23,10 @@ EMBEDDINGS = ("embed_tokens", "lm_head")
 class LoraLinear(nn.Module):
     """base(x) + scale · B(A(x)). A (r, in) starts random, B (out, r) at zero; base is frozen."""
 
-    def __init__(self, base: nn.Linear, rank: int, alpha: float, generator: torch.Generator) -> None:
+    def __init__(self, base: nn.Linear, rank: int, scale: float, generator: torch.Generator) -> None:
         super().__init__()
         self.base = base
-        self.scale = alpha / rank
+        self.scale = scale
         bound = 1 / base.in_features**0.5  # kaiming_uniform(a=√5), as in the LoRA paper's code
         start = torch.empty(rank, base.in_features).uniform_(-bound, bound, generator=generator)
         self.lora_A = nn.Parameter(start.to(base.weight))
@@ -78,7 +80,7 @@ class Trainable:
         if isinstance(self.module, LoraLinear):
             return float(self.module.delta().norm() / self.weight.float().norm())
         assert self.start is not None
-        return float((self.weight.cpu().float() - self.start.float()).norm() / self.start.float().norm())
+        return float((full(self.weight).cpu().float() - self.start.float()).norm() / self.start.float().norm())
 
 
 def attach(network: nn.Module, settings: TrainSettings, seed: int) -> list[Trainable]:
@@ -124,9 +126,12 @@ def _make_trainable(
     rate = settings.embedding_learning_rate if is_embedding else settings.learning_rate
     if is_embedding or settings.method == "full" or isinstance(module, nn.Embedding):
         module.weight.requires_grad_(True)
-        start = torch.empty_like(module.weight, device="cpu", requires_grad=False).copy_(module.weight.detach())
+        where = "meta" if module.weight.is_meta else "cpu"
+        start = torch.empty_like(module.weight, device=where, requires_grad=False).copy_(module.weight.detach())
         return Trainable(name, module, rate, start)
-    lora = LoraLinear(module, settings.rank, settings.alpha, generator)
+    # rsLoRA (arXiv 2312.03732): by the root, a higher rank does not make updates smaller.
+    scale = settings.alpha / (math.sqrt(settings.rank) if settings.rslora else settings.rank)
+    lora = LoraLinear(module, settings.rank, scale, generator)
     network.set_submodule(name, lora)
     return Trainable(name, lora, rate, None)
 
@@ -138,7 +143,7 @@ def scale_learned(trainables: Iterable[Trainable], scale: float) -> None:
         if isinstance(t.module, LoraLinear):
             t.module.scale *= scale
         elif t.start is not None:
-            t.weight.copy_(torch.lerp(t.start.float(), t.weight.cpu().float(), scale))
+            t.weight.copy_(split_as(torch.lerp(t.start.float(), full(t.weight).cpu().float(), scale), t.weight))
 
 
 def prove_trained(network: nn.Module, trainables: list[Trainable]) -> list[dict[str, object]]:

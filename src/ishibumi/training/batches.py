@@ -85,9 +85,9 @@ class Plan:
         weight = self.answer_weight if self.store.sources[index] == SOURCES.index("question") else 1.0
         return self.store.example(index)[1] * np.float32(weight)
 
-    def rows_per_pass(self, tokens_per_pass: int) -> int:
-        """Rows of a batch of at most `tokens_per_pass` tokens, one at least."""
-        return min(max(1, tokens_per_pass // self.row_tokens), self.rows_per_step)
+    def rows_per_pass(self, tokens_per_pass: int, num_ranks: int = 1) -> int:
+        """Rows of a batch of at most `tokens_per_pass` tokens, one at least; each process has a share of a step's."""
+        return min(max(1, tokens_per_pass // self.row_tokens), -(-self.rows_per_step // num_ranks))
 
     def most_learned(self, tokens_per_pass: int) -> int:
         """Learned tokens that no batch exceeds, whichever rows it has: those of the fullest rows together."""
@@ -104,12 +104,12 @@ class Plan:
         """The documents that some rows come from, without repeats."""
         return sorted({self.store.document_ids[i] for row in rows for i in row} - {""})
 
-    def passes(self, rows: list[list[int]], tokens_per_pass: int) -> Iterator[Batch]:
+    def passes(self, rows: list[list[int]], tokens_per_pass: int, num_ranks: int = 1) -> Iterator[Batch]:
         """The rows as batches of at most `tokens_per_pass` tokens (at least one row), all of one shape.
 
         Empty rows fill the last batch, because a compiled layer would be compiled anew for another shape.
         """
-        size = self.rows_per_pass(tokens_per_pass)
+        size = self.rows_per_pass(tokens_per_pass, num_ranks)
         for start in range(0, len(rows), size):
             batch = rows[start : start + size]
             yield self._batch(batch + [[]] * (size - len(batch)))

@@ -10,9 +10,12 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
+from torch.utils._pytree import tree_map_only
 
 from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import Trainable
+from ishibumi.training.distributed import full, local, rank, split_as
 from ishibumi.training.small_adamw import SmallAdamW
 
 BETAS = (0.9, 0.99)  # few steps: the second moment must settle within them
@@ -27,9 +30,11 @@ class Optimizer:
         self.names: list[str] = []  # of each pair's module
         self.reached: set[str] = set()  # those that a gradient has come to
         groups: dict[float, list[torch.Tensor]] = {}
+        all_parameters = [p for t in trainables for p in t.parameters]  # pieces of split ones keep fp32 masters
+        is_small = settings.optimizer == "small" and not any(isinstance(p, DTensor) for p in all_parameters)
         for trainable in trainables:
             for parameter in trainable.parameters:
-                is_own = parameter.dtype == torch.float32 or settings.optimizer == "small"
+                is_own = parameter.dtype == torch.float32 or is_small
                 master = parameter if is_own else parameter.detach().float().requires_grad_(True)
                 master.grad = None if is_own else torch.zeros_like(master)
                 self.pairs.append((parameter, master))
@@ -41,7 +46,7 @@ class Optimizer:
         self.failed = torch.zeros((), device=device)
         with_rates = [{"params": masters, "lr": rates[peak], "peak": peak} for peak, masters in groups.items()]
         self.adamw: torch.optim.AdamW | SmallAdamW
-        if settings.optimizer == "small" and all(p.dtype == torch.bfloat16 for p, _ in self.pairs):
+        if is_small and all(p.dtype == torch.bfloat16 for p, _ in self.pairs):
             self.adamw = SmallAdamW(with_rates, BETAS, settings.weight_decay, self.failed)
         else:
             is_gpu, decay = device.type == "cuda", settings.weight_decay
@@ -61,9 +66,14 @@ class Optimizer:
         """The modules that no gradient has reached."""
         return sorted(set(self.names) - self.reached)
 
+    @property
+    def masters(self) -> list[torch.Tensor]:
+        """The matrices that AdamW moves."""
+        return [master for _, master in self.pairs]
+
     def zero_gradients(self) -> None:
         """Forget the gradients; they keep their memory, where a recorded step finds them again."""
-        torch._foreach_zero_([m.grad for _, m in self.pairs if m.grad is not None])  # type: ignore[attr-defined]
+        torch._foreach_zero_([m.grad for m in self.masters if m.grad is not None])  # type: ignore[attr-defined]
 
     def set_rates(self, share_of_peak: float) -> None:
         """Every learning rate at `share_of_peak` of its peak."""
@@ -75,7 +85,7 @@ class Optimizer:
 
         The weights stay where loss or norm is not finite, now or in a step before.
         """
-        norm = nn.utils.clip_grad_norm_([master for _, master in self.pairs], self.settings.clip_norm)
+        norm = full(nn.utils.clip_grad_norm_(self.masters, self.settings.clip_norm))
         figures = torch.stack([loss, norm.float()])
         torch.maximum(self.failed, (~figures.isfinite()).any().float(), out=self.failed)
         self.adamw.step()
@@ -87,21 +97,33 @@ class Optimizer:
     def _copy_to_model(self) -> None:
         copies = [(p, m) for p, m in self.pairs if p is not m]
         if copies:
-            torch._foreach_copy_([p for p, _ in copies], [m for _, m in copies])  # type: ignore[arg-type]
+            torch._foreach_copy_([local(p) for p, _ in copies], [local(m) for _, m in copies])  # type: ignore[arg-type]
 
     def state(self) -> dict[str, Any]:
-        """Everything that a resumed run needs to go on bit for bit."""
-        return {"masters": [master.detach() for _, master in self.pairs], "adamw": self.adamw.state_dict()}
+        """Everything that a resumed run needs to go on bit for bit, whole: any number of processes can take it up."""
+        state = {"masters": [master.detach() for master in self.masters], "adamw": self.adamw.state_dict()}
+        return tree_map_only(torch.Tensor, _whole, state)  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up a stored state."""
-        for (_, master), stored in zip(self.pairs, state["masters"], strict=True):
-            master.copy_(stored)
+        for master, stored in zip(self.masters, state["masters"], strict=True):
+            master.copy_(split_as(stored, master))
+        grouped = [master for group in self.adamw.param_groups for master in group["params"]]
+        for i, of in state["adamw"].get("state", {}).items():
+            of |= {name: split_as(t, grouped[i]) for name, t in of.items() if name != "step"}
         self.adamw.load_state_dict(state["adamw"])
         for group in self.adamw.param_groups:
             group["lr"] = group["lr"].to(self.failed.device)
         self._copy_to_model()
+
+
+def _whole(tensor: torch.Tensor) -> torch.Tensor:
+    """A split tensor in one piece on the first process's CPU, one by one: the whole state need not fit on a GPU."""
+    if not isinstance(tensor, DTensor):
+        return tensor.detach()
+    gathered = full(tensor).detach()
+    return gathered.cpu() if rank() == 0 else gathered.new_empty(0)
 
 
 def share_of_peak(step: int, num_steps: int, settings: TrainSettings) -> float:

@@ -11,6 +11,7 @@ from ishibumi.artifacts import disk_errors, write_json
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import LoraLinear, Trainable, is_named
+from ishibumi.training.distributed import full, rank
 
 
 def save_adapter(
@@ -18,10 +19,12 @@ def save_adapter(
 ) -> None:
     """Write adapter_model.safetensors and adapter_config.json as PEFT reads them (modules_to_save: the full ones).
 
+    All processes gather the matrices; the first writes.
+
     A matrix under two names, as tied embeddings are, is written under both: PEFT 0.21 looks for both.
     """
     tensors: dict[str, torch.Tensor] = {}
-    full: list[str] = []
+    in_full: list[str] = []
     for t in trainables:
         if isinstance(t.module, LoraLinear):
             tensors[f"{t.name}.lora_A.weight"] = t.module.lora_A.detach()
@@ -29,7 +32,7 @@ def save_adapter(
         else:
             names = [n for n, m in network.named_modules() if getattr(m, "weight", None) is t.weight]
             tensors |= {f"{name}.weight": t.weight.detach().clone() for name in names}
-            full += names
+            in_full += names
     lora = [t.name for t in trainables if t.kind == "lora"]
     config = {
         "peft_type": "LORA",
@@ -37,16 +40,19 @@ def save_adapter(
         "base_model_name_or_path": base,
         "r": settings.rank,
         "lora_alpha": settings.alpha * settings.learned_scale,
+        "use_rslora": settings.rslora,
         "lora_dropout": 0.0,
         "bias": "none",
         "target_modules": [target for target in settings.targets if any(is_named(name, target) for name in lora)],
-        "modules_to_save": full or None,
-        "ensure_weight_tying": len(full) > sum(t.kind == "full" for t in trainables),
+        "modules_to_save": in_full or None,
+        "ensure_weight_tying": len(in_full) > sum(t.kind == "full" for t in trainables),
         "inference_mode": True,
     }
+    on_cpu = {f"base_model.model.{name}": full(tensor).contiguous().cpu() for name, tensor in tensors.items()}
+    if rank() > 0:
+        return
     with disk_errors(directory):
         directory.mkdir(parents=True, exist_ok=True)
-        on_cpu = {f"base_model.model.{name}": tensor.contiguous().cpu() for name, tensor in tensors.items()}
         save_file(on_cpu, directory / "adapter_model.safetensors")
         write_json(directory / "adapter_config.json", config)
 

@@ -18,9 +18,11 @@ from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import attach, merge, prove_trained, scale_learned
 from ishibumi.training.attention import hidden_states
 from ishibumi.training.batches import Plan, make_plan
-from ishibumi.training.checkpoint import NAME as CHECKPOINT
+from ishibumi.training.checkpoint import remove_checkpoints
 from ishibumi.training.compiled import prepared
+from ishibumi.training.distributed import rank, wait
 from ishibumi.training.saved import save_adapter
+from ishibumi.training.splitting import enough_rows, split
 from ishibumi.training.tokens import SOURCES, Example, Source, fit_rows, open_tokens, share_beginnings, write_tokens
 from ishibumi.training.trainer import OnStep, train
 
@@ -46,10 +48,12 @@ def run_stage(
     seed: int,
     on_step: OnStep,
     should_stop: Callable[[], bool],
+    split_on: torch.device | None = None,
 ) -> dict[str, Any]:
     """Train `model` in place (adapters merged at the end) and fill `directory`; returns what the manifest keeps.
 
-    Files: tokens, adapter/, history.jsonl (a row a step), proof.json (what trained and how far it moved).
+    Files: tokens, adapter/, history.jsonl (a row a step), proof.json (what trained and how far it moved). Of several
+    processes all train and the first writes; with `split_on` each keeps a share of the weights on that device.
     """
     fitting, num_long = fit_rows(examples, settings.row_tokens)
     num_texts = Counter(example.source for example in fitting)
@@ -63,7 +67,9 @@ def run_stage(
             hint="Raise row_tokens, or check the documents and chat.sources.",
             hint_ja="row_tokens を大きくするか、文書と chat.sources を確認してください。",
         )
-    write_tokens(directory, fitting)
+    if rank() == 0:
+        write_tokens(directory, fitting)
+    wait()
     plan = make_plan(
         open_tokens(directory),
         own=mix.own,
@@ -75,16 +81,20 @@ def run_stage(
         max_tokens=settings.max_tokens,
         answer_weight=settings.answer_weight,
     )
+    enough_rows(plan)
     trainables = attach(model.network, settings, seed)
+    if split_on is not None:
+        trainables = split(model.network, trainables, split_on)
     with prepared(model, trainables, plan, settings) as how:
         history = train(model.network, trainables, plan, settings, directory, on_step=on_step, should_stop=should_stop)
     scale_learned(trainables, settings.learned_scale)
     proof = prove_trained(model.network, trainables)
     save_adapter(directory / "adapter", model.network, trainables, settings, model.name)
     difference = merge_difference(model, plan, lambda: merge(model.network, trainables))
-    write_jsonl(directory / "history.jsonl", (asdict(record) for record in history))
-    write_json(directory / "proof.json", proof)
-    (directory / CHECKPOINT).unlink(missing_ok=True)
+    if rank() == 0:
+        write_jsonl(directory / "history.jsonl", (asdict(record) for record in history))
+        write_json(directory / "proof.json", proof)
+        remove_checkpoints(directory)
     return {
         "steps": plan.num_steps,
         "epoch_steps": plan.epoch_steps,

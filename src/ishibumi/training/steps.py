@@ -15,6 +15,7 @@ from torch import nn
 
 from ishibumi.training.attention import hidden_states
 from ishibumi.training.batches import Batch
+from ishibumi.training.distributed import full
 from ishibumi.training.loss import cross_entropy_sum
 from ishibumi.training.optimizer import Optimizer
 from ishibumi.training.vocabulary import Words
@@ -132,7 +133,7 @@ def batch_nll_sum(
         places_N = (weights > 0).nonzero().squeeze(1)
     else:
         places_N = torch.argsort((weights > 0).int(), descending=True, stable=True)[:num_learned]
-    head_VD = network.get_output_embeddings().weight  # type: ignore[operator]
+    head_VD = full(network.get_output_embeddings().weight)  # type: ignore[operator]
     hidden_ND = hidden_RTD[:, :-1].flatten(0, 1).index_select(0, places_N)
     targets_N, weights_N = batch.ids_RT[:, 1:].flatten()[places_N], weights[places_N]
     if words is None:

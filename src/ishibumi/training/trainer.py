@@ -9,13 +9,17 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from ishibumi.errors import ModelError, Stopped, TrainingError
+from ishibumi.memory import peak_bytes
 from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import Trainable
 from ishibumi.training.attention import masked_attention
 from ishibumi.training.batches import Plan
 from ishibumi.training.checkpoint import load_checkpoint, save_checkpoint
+from ishibumi.training.distributed import first_says, full, num_ranks, rank, share_of_rows, sum_gradients
+from ishibumi.training.flops import flops_per_token, peak_flops
 from ishibumi.training.optimizer import Optimizer, share_of_peak
 from ishibumi.training.steps import Figures, Steps
 from ishibumi.training.vocabulary import Vocabulary
@@ -25,7 +29,11 @@ CHECKPOINT_COST_SHARE = 0.05  # of the time, at most, goes into writing checkpoi
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One optimizer step. `loss` is nats per learned token, `tokens` counts from the start, `seconds` is the step's."""
+    """One optimizer step. `loss` is nats per learned token, `tokens` counts from the start, `seconds` is the step's.
+
+    `utilisation` is the share of the machine's best speed that went into what the mathematics asks for (model FLOPs
+    utilisation), None where that speed is not known; `peak_bytes` is memory.peak_bytes of the first process.
+    """
 
     step: int
     num_steps: int
@@ -35,6 +43,8 @@ class StepRecord:
     gradient_norm: float
     learning_rate: float
     seconds: float
+    utilisation: float | None = None
+    peak_bytes: int = 0
 
 
 OnStep = Callable[[StepRecord], None]
@@ -74,7 +84,7 @@ def train(
         optimizer.load_state(state["optimizer"])
         history = [StepRecord(**row) for row in state["history"]]
     _check_head(network, plan)
-    head_VD = network.get_output_embeddings().weight  # type: ignore[operator]
+    head_VD = full(network.get_output_embeddings().weight)  # type: ignore[operator]
     sampled = settings.vocabulary_sample if not head_VD.requires_grad else 0
     vocabulary = Vocabulary(plan.store, head_VD, sampled, plan.seed) if sampled else None
     network.eval()  # no dropout: training and resuming draw no random numbers
@@ -82,12 +92,14 @@ def train(
     steps = Steps(network, optimizer, plan.most_learned(settings.tokens_per_pass), words)
     launched: deque[_Launched] = deque()
 
+    speed = peak_flops(device, network.dtype)  # type: ignore[arg-type]
+    work = flops_per_token(network, trainables, settings.row_tokens) / num_ranks() / speed if speed else None
     saved_at, save_cost, told_at = time.monotonic(), 0.0, 0.0
 
     def tell(num_waiting: int) -> None:
         nonlocal told_at
         while len(launched) > num_waiting:
-            history.append(_record(launched.popleft(), plan, history, told_at))
+            history.append(_record(launched.popleft(), plan, history, told_at, work, device))
             told_at = time.monotonic()
             on_step(history[-1])
 
@@ -96,18 +108,22 @@ def train(
         rows = plan.rows_of_step(step)
         if vocabulary:
             vocabulary.words(step)
-        steps.gradients(plan.passes(rows, settings.tokens_per_pass), plan.weight_sum(rows))
+        mine = plan.passes(share_of_rows(rows), settings.tokens_per_pass, num_ranks())
+        steps.gradients(mine, plan.weight_sum(rows))
         if step == 0 and (untouched := optimizer.untouched()):
             raise _not_reached(untouched)
+        sum_gradients(optimizer.masters, steps.loss)
         rate_share = share_of_peak(step, plan.num_steps, settings)
         launched.append(_Launched(step, rows, steps.move(rate_share), settings.learning_rate * rate_share, started))
         tell(num_waiting=1 if device.type == "cuda" else 0)
         is_due = time.monotonic() - saved_at > max(settings.checkpoint_seconds, save_cost / CHECKPOINT_COST_SHARE)
-        stopping = should_stop()
-        if stopping or (is_due and step + 1 < plan.num_steps):
+        stopping = first_says(should_stop())
+        if stopping or (first_says(is_due) and step + 1 < plan.num_steps):
             tell(num_waiting=0)
             began = time.monotonic()
-            save_checkpoint(directory, {"optimizer": optimizer.state(), "history": [asdict(r) for r in history]})
+            state = {"optimizer": optimizer.state(), "history": [asdict(r) for r in history]}
+            if rank() == 0:
+                save_checkpoint(directory, state, step=step + 1, kept=settings.checkpoints_kept)
             saved_at, save_cost = time.monotonic(), time.monotonic() - began
         if stopping:
             raise Stopped(
@@ -119,20 +135,34 @@ def train(
     return history
 
 
-def _record(launched: _Launched, plan: Plan, history: list[StepRecord], told_at: float) -> StepRecord:
-    """What became of a step, once it is done. Raises TrainingError where its loss or gradient is not finite."""
+def _record(
+    launched: _Launched,
+    plan: Plan,
+    history: list[StepRecord],
+    told_at: float,
+    work: float | None,
+    device: torch.device,
+) -> StepRecord:
+    """What became of a step, once it is done; `work` is the seconds that a token takes at the machine's best speed.
+
+    Raises TrainingError where its loss or gradient is not finite.
+    """
     loss, gradient_norm = launched.figures.read()
     if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
         raise _not_finite(launched.step, loss, gradient_norm, plan.document_ids(launched.rows))
+    num_tokens = plan.num_tokens(launched.rows)
+    seconds = time.monotonic() - max(launched.started, told_at)  # the step before ended while this one had begun
     return StepRecord(
         step=launched.step + 1,
         num_steps=plan.num_steps,
         epoch=1 + sum(end <= launched.step for end in plan.epoch_steps),
-        tokens=(history[-1].tokens if history else 0) + plan.num_tokens(launched.rows),
+        tokens=(history[-1].tokens if history else 0) + num_tokens,
         loss=loss,
         gradient_norm=gradient_norm,
         learning_rate=launched.learning_rate,
-        seconds=time.monotonic() - max(launched.started, told_at),  # the step before ended while this one had begun
+        seconds=seconds,
+        utilisation=work and num_tokens * work / seconds,
+        peak_bytes=peak_bytes(device),
     )
 
 
@@ -142,10 +172,13 @@ def _check_head(network: nn.Module, plan: Plan) -> None:
     """Refuse a model whose logits are not hidden · headᵀ (soft-capped or scaled ones), or whose head has a bias."""
     device = next(network.parameters()).device
     ids_BT = torch.from_numpy(plan.store.example(0)[0][:8].astype("int64"))[None].to(device)
+    head_VD = full(network.get_output_embeddings().weight)  # type: ignore[operator]
+    with_head = {"lm_head.weight": head_VD}  # of a split model the tied head is in pieces by then
+    inputs = {"input_ids": ids_BT, "use_cache": False}
     with masked_attention(network):
-        theirs = network(input_ids=ids_BT, use_cache=False).logits.float()
-        hidden = network.base_model(input_ids=ids_BT, use_cache=False).last_hidden_state  # type: ignore[operator]
-    ours = (hidden @ network.get_output_embeddings().weight.T).float()  # type: ignore[operator]
+        theirs = functional_call(network, with_head, kwargs=inputs, tie_weights=False).logits.float()
+        hidden = network.base_model(**inputs).last_hidden_state  # type: ignore[operator]
+    ours = (hidden @ head_VD.T).float()
     if not torch.allclose(ours, theirs, rtol=0.02, atol=0.05 * float(theirs.abs().max())):
         raise ModelError(
             f"{type(network).__name__} changes its logits after the head, which ishibumi's loss does not do.",

@@ -1,0 +1,140 @@
+"""Training on several GPUs of one machine, random weights: tokens/s and memory a GPU, whole weights and split ones.
+
+    python benchmarks/multi_gpu.py                     # 13b on 1, 2, 4 GPUs, 70b split over 4: those that are there
+    torchrun --standalone --nproc-per-node 2 benchmarks/multi_gpu.py --shape 13b --split     # one of them
+
+Every GPU has the same rows a step: with n GPUs a step has n times the tokens.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+NUM_WARM_UP = 3  # steps that the median leaves out
+# shape, processes, flags
+TABLE: list[tuple[str, int, list[str]]] = [
+    ("13b", 1, []), ("13b", 2, []), ("13b", 4, []), ("13b", 2, ["--split"]), ("13b", 4, ["--split"]),
+    ("70b", 4, ["--split", "--recompute", "full", "--rank", "16", "--full"]),
+]  # fmt: skip
+
+
+def main() -> None:
+    """One configuration inside torchrun; the whole table outside."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--shape", default="13b", help="13b, 70b, 1.5b, tiny")
+    parser.add_argument("--rows", type=int, default=4, help="rows a step and process")
+    parser.add_argument("--row-tokens", type=int, default=2048)
+    parser.add_argument("--rank", type=int, default=128)
+    parser.add_argument("--full", nargs="*", default=["embed_tokens", "lm_head"], help="modules that train in full")
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--recompute", default="none")
+    parser.add_argument("--compile", default="always")
+    parser.add_argument("--split", action="store_true")
+    args = parser.parse_args()
+    if "RANK" in os.environ:
+        one(args)
+        return
+    import torch
+
+    for shape, processes, flags in TABLE:
+        if processes <= torch.cuda.device_count():
+            launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", __file__]
+            done = subprocess.run([sys.executable, *launch, "--shape", shape, *flags], capture_output=True, text=True)
+            found = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+            print(*(found or [f"FAILED {shape} {processes} {flags}", done.stderr[-3000:]]), sep="\n", flush=True)
+
+
+def one(args: argparse.Namespace) -> None:
+    """Train with ishibumi's own loop and print a line of JSON in the first process."""
+    import shapes
+    import torch
+    from transformers import LlamaConfig
+
+    from ishibumi.models.load import LoadedModel, empty_network
+    from ishibumi.settings import CptSettings
+    from ishibumi.training.adapters import attach
+    from ishibumi.training.compiled import prepared
+    from ishibumi.training.distributed import joined, num_ranks, rank
+    from ishibumi.training.splitting import split_shapes
+    from ishibumi.training.trainer import train
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    llama_70b: dict[str, Any] = {
+        "vocab_size": 128_256, "hidden_size": 8192, "intermediate_size": 28_672, "num_hidden_layers": 80,
+        "num_attention_heads": 64, "num_key_value_heads": 8, "tie_word_embeddings": False,
+    }  # fmt: skip
+    config = LlamaConfig(**llama_70b) if args.shape == "70b" else shapes.config(args.shape)
+    with joined(device.type):
+        tokens = args.rows * args.row_tokens
+        settings = CptSettings.model_validate({
+            "rank": args.rank, "alpha": 2 * args.rank, "targets": shapes.LINEAR + args.full, "learning_rate": 3e-4,
+            "row_tokens": args.row_tokens, "tokens_per_step": tokens * num_ranks(), "tokens_per_pass": tokens,
+            "schedule": "constant", "warmup_share": 0, "checkpoint_seconds": 1e9, "recompute": args.recompute,
+            "compile": args.compile,
+        })  # fmt: skip
+        network = empty_network(config, "bfloat16", "meta" if args.split else device.type)
+        trainables = attach(network, settings, 0)
+        if args.split:
+            split_shapes(network, device)
+            fill(network, config)
+        plan = plan_of(shapes.rows("tiny", args.rows * num_ranks() * args.steps, args.row_tokens), settings)
+        model = LoadedModel(network.eval(), None, None, args.shape)  # type: ignore[arg-type]
+        with prepared(model, trainables, plan, settings) as how, tempfile.TemporaryDirectory() as directory:
+            history = train(network, trainables, plan, settings, Path(directory))
+        seconds = statistics.median(r.seconds for r in history[NUM_WARM_UP:])
+        found = {
+            "shape": args.shape, "processes": num_ranks(), "split": args.split, "rows": args.rows,
+            "tokens_per_second": round(tokens * num_ranks() / seconds), "seconds_per_step": round(seconds, 3),
+            "utilisation": history[-1].utilisation, "peak_gib": round(history[-1].peak_bytes / 2**30, 1),
+            "loss_first": history[0].loss, "loss_last": history[-1].loss, **how,
+        }  # fmt: skip
+        if rank() == 0:
+            print("RESULT " + json.dumps(found), flush=True)
+
+
+def plan_of(ids: Any, settings: Any) -> Any:
+    """A plan of one text a row."""
+    import numpy as np
+
+    from ishibumi.training.batches import Plan
+    from ishibumi.training.tokens import SOURCES, TokenStore
+
+    num_rows, row_tokens = ids.shape
+    offsets = np.arange(num_rows + 1) * row_tokens
+    learned = np.ones(ids.size, dtype=bool)
+    learned[offsets[:-1]] = False
+    sources = np.full(num_rows, SOURCES.index("document"), dtype=np.int8)
+    store = TokenStore(ids.reshape(-1), learned, np.zeros(ids.size, np.int16), offsets, sources, [""] * num_rows)
+    rows = [[r] for r in range(num_rows)]
+    return Plan(store, row_tokens, rows, settings.tokens_per_step // row_tokens, [num_rows], 1.0, 0)
+
+
+def fill(network: Any, config: Any) -> None:
+    """Random numbers in every process's share; what is not learned from (rotary tables, norms) as it must be."""
+    import torch
+    from torch.distributed.tensor import DTensor
+    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+    torch.manual_seed(int(os.environ["RANK"]))
+    for name, parameter in network.named_parameters():
+        assert isinstance(parameter, DTensor)
+        local = parameter.to_local().detach()
+        if name.endswith("lora_B"):
+            local.zero_()
+        elif parameter.dim() == 1:
+            local.fill_(1)
+        else:
+            local.normal_(0, 0.02)
+    right = LlamaRotaryEmbedding(config)
+    for name, buffer in network.base_model.rotary_emb.named_buffers():
+        buffer.copy_(right.get_buffer(name))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""Whether a stage fits the machine, and what to change if not. settings + config.json → Forecast, or UsageError."""
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ishibumi.errors import UsageError
+from ishibumi.models.load import empty_network, pick_device, read_config
+from ishibumi.settings import ModelSettings, Settings, TrainSettings
+from ishibumi.training.flops import peak_flops
+from ishibumi.training.forecast import Forecast, forecast
+
+GPU_SHARE = 0.94  # of a GPU's memory; the rest is the driver's and lost between blocks
+EFFICIENCY = 0.4  # of the best speed of large products, with all that is between them
+MAX_PROMPT_TOKENS = 1536 + 256  # a passage as the exam cuts it, and the question
+PROGRAM_BYTES = 1 << 30  # Python, PyTorch and the tokenizer, in a CPU's memory
+
+
+def usable_bytes(device: torch.device) -> int:
+    """What training may use of a GPU's memory, or of the memory that is free now."""
+    if device.type == "cuda":
+        return int(GPU_SHARE * torch.cuda.get_device_properties(device).total_memory)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") + _cached_bytes() - PROGRAM_BYTES
+
+
+def _cached_bytes() -> int:
+    """File contents that Linux would drop for a program that wants the memory."""
+    path = Path("/proc/meminfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Cached:"))
+
+
+def stage_forecast(
+    model: ModelSettings, directory: Path, settings: TrainSettings, *, num_ranks: int = 1, is_split: bool = False
+) -> Forecast:
+    """What a stage needs on the machine of the settings, in each process."""
+    config, device = read_config(directory), pick_device(model.device)
+    found = forecast(
+        partial(empty_network, config, model.dtype, "cpu"),
+        config.num_hidden_layers,
+        settings,
+        is_gpu=device.type == "cuda",
+        is_compiled=settings.compile == "always",
+        num_ranks=num_ranks,
+    )
+    return found.split(num_ranks, config.num_hidden_layers) if is_split else found
+
+
+def fitting_forecast(
+    stage: str, model: ModelSettings, directory: Path, settings: TrainSettings, usable: int
+) -> tuple[Forecast, TrainSettings]:
+    """The forecast and the settings that it is of: with recomputed layers where "auto" on a GPU would choose them.
+
+    Raises UsageError where the stage needs more than `usable` bytes, with settings that fit if some do.
+    """
+    found = stage_forecast(model, directory, settings)
+    if found.peak > usable and settings.recompute == "auto" and pick_device(model.device).type == "cuda":
+        settings = settings.model_copy(update={"recompute": "full"})
+        found = stage_forecast(model, directory, settings)
+    if found.peak <= usable:
+        return found, settings
+    for changes in _smaller(settings):
+        smaller = stage_forecast(model, directory, settings.model_copy(update=changes))
+        if smaller.peak <= usable:
+            flags = " ".join(f"--set {stage}.{key}={value}" for key, value in changes.items())
+            raise _too_large(
+                stage, found, usable, f"{flags}  ({gib(smaller.peak)})", f"{flags}  （{gib(smaller.peak)}）"
+            )
+    more = "Use several GPUs (torchrun), a smaller base model, or a machine with more memory."
+    more_ja = "複数の GPU（torchrun）、小さな元モデル、またはメモリの多い機械を使ってください。"
+    raise _too_large(stage, found, usable, more, more_ja)
+
+
+def _smaller(settings: TrainSettings) -> Iterator[dict[str, Any]]:
+    """Changes that save memory, each with those before it; the cheapest in time first."""
+    changes: dict[str, Any] = {}
+    tokens = settings.tokens_per_pass
+    while tokens // 2 >= settings.row_tokens:
+        tokens //= 2
+        changes["tokens_per_pass"] = tokens
+        if tokens < settings.tokens_per_step:  # more at once than a step has changes nothing
+            yield dict(changes)
+    for key, value in (("recompute", "full"), ("precision", "nf4"), ("row_tokens", settings.row_tokens // 2)):
+        if getattr(settings, key) != value and not (key == "precision" and settings.method == "full"):
+            changes[key] = value
+            yield dict(changes)
+
+
+def _too_large(stage: str, found: Forecast, usable: int, hint: str, hint_ja: str) -> UsageError:
+    return UsageError(
+        f"{stage} will not fit: it needs {gib(found.peak)} of memory ({told(found)}), and {gib(usable)} can be used.",
+        hint=hint,
+        hint_ja=hint_ja,
+    )
+
+
+def told(found: Forecast) -> str:
+    """«weights 0.5 GiB, masters, gradients and moments 0.3 GiB, activations and logits 1.1 GiB»."""
+    rest = found.peak - found.weights - found.optimizer
+    return (
+        f"weights {gib(found.weights)}, masters, gradients and moments {gib(found.optimizer)}, "
+        f"activations and logits {gib(rest)}"
+    )
+
+
+def gib(num_bytes: int) -> str:
+    """«1.50 GiB»."""
+    return f"{num_bytes / 2**30:.2f} GiB"
+
+
+def forecast_lines(settings: Settings, base: Path, *, has_chats: bool) -> list[str]:
+    """What each stage that computes will need, as text. Raises UsageError where one does not fit."""
+    model, device = settings.model, pick_device(settings.model.device)
+    usable, speed = usable_bytes(device), peak_flops(device, getattr(torch, model.dtype))
+    stages: dict[str, TrainSettings] = {"cpt": settings.cpt}
+    if has_chats and settings.sft.epochs > 0:
+        stages["sft"] = settings.sft
+    lines: list[str] = []
+    for stage, of_stage in stages.items():
+        found, used = fitting_forecast(stage, model, base, of_stage, usable)
+        again = 4 / 3 if used.recompute == "full" else 1.0  # recomputed layers go forward twice
+        time = f"; very roughly {again * found.flops / (EFFICIENCY * speed):.2g} s a step" if speed else ""
+        lines.append(f"{stage}: {gib(found.peak)} of {gib(usable)} memory ({told(found)}){time}")
+    needed = exam_bytes(read_config(base), settings)
+    if needed > usable:
+        hint = f"--set exam.batch_questions={max(1, settings.exam.batch_questions * usable // (2 * needed))}"
+        raise UsageError(f"The exam will not fit: {gib(needed)} of {gib(usable)} memory.", hint=hint, hint_ja=hint)
+    return [*lines, f"exam: {gib(needed)} of {gib(usable)} memory"]
+
+
+def exam_bytes(config: Any, settings: Settings) -> int:
+    """Weights, keys and values of a batch of questions with the longest passages, its logits, a layer's own results."""
+    weights = sum(p.nbytes for p in empty_network(config, settings.model.dtype).parameters())
+    exam, number = settings.exam, 2 if settings.model.dtype == "bfloat16" else 4
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    num_tokens = exam.batch_questions * (MAX_PROMPT_TOKENS + exam.max_new_tokens)
+    cache = num_tokens * config.num_hidden_layers * 2 * config.num_key_value_heads * head_size
+    layer = num_tokens * (3 * config.intermediate_size + 2 * config.hidden_size)
+    return weights + number * (cache + layer + 2 * exam.batch_questions * config.vocab_size)

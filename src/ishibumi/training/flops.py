@@ -1,0 +1,58 @@
+"""Floating-point operations of training, as model FLOPs utilisation counts them: what the mathematics asks for.
+
+A frozen matrix costs 4 operations for each weight and token (forward, and the gradient of its input), one that trains
+6. What is computed twice to save memory, or for padding, counts once or not at all.
+"""
+
+import functools
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from ishibumi.training.adapters import EMBEDDINGS, Trainable, leaf
+from ishibumi.training.precision import Fp8Linear, Nf4Linear
+
+# Dense bf16 products, operations a second, from the makers' data sheets; the first name that a GPU's name contains.
+GPU_PEAKS = {
+    "H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "GH200": 989e12, "B200": 2250e12, "A100": 312e12,
+    "A6000": 155e12, "A10": 125e12, "L40S": 362e12, "L40": 181e12, "L4": 121e12, "T4": 65e12,
+    "RTX 5090": 210e12, "RTX 4090": 165e12, "RTX 4080": 97e12, "RTX 4070": 58e12, "RTX 3090": 71e12,
+}  # fmt: skip
+CPU_TEST_SECONDS = 0.3
+
+
+def flops_per_token(network: nn.Module, trainables: Sequence[Trainable], row_tokens: int) -> float:
+    """Operations for each token of a row, forward and backward."""
+    trained = {id(p) for t in trainables for p in t.parameters}
+    head = network.get_output_embeddings().weight  # type: ignore[operator]
+    matrices = [
+        p for n, p in network.named_parameters() if p.dim() == 2 and leaf(n.rpartition(".")[0]) not in EMBEDDINGS
+    ]
+    rounded = [m.weight_OI.numel() for m in network.modules() if isinstance(m, Fp8Linear)]
+    rounded += [2 * m.packed.numel() for m in network.modules() if isinstance(m, Nf4Linear)]
+    products = 4 * sum(rounded) + sum((6 if id(p) in trained else 4) * p.numel() for p in [*matrices, head])
+    config = network.config  # type: ignore[union-attr]
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads  # type: ignore[union-attr, operator]
+    # QKᵀ and PV, 2 operations each and thrice (forward, two gradients), over the half of the row that is seen.
+    seen = row_tokens / 2
+    return products + 12 * seen * config.num_hidden_layers * config.num_attention_heads * head_size  # type: ignore[union-attr, operator]
+
+
+@functools.cache
+def peak_flops(device: torch.device, dtype: torch.dtype) -> float | None:
+    """Operations a second that the device could do at best; None for a GPU that is not in the list.
+
+    A CPU is asked: a product of two matrices of 1,024 × 1,024, for a third of a second.
+    """
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+        return next((peak for part, peak in GPU_PEAKS.items() if part in name), None)
+    a, b = (torch.ones(1024, 1024, dtype=dtype) for _ in range(2))
+    a @ b
+    done, started = 0, time.perf_counter()
+    while time.perf_counter() - started < CPU_TEST_SECONDS:
+        a @ b
+        done += 1
+    return done * 2 * 1024**3 / (time.perf_counter() - started)

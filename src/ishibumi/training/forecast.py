@@ -1,0 +1,139 @@
+"""Forecast: what a training stage will need. config.json + settings → bytes and floating-point operations.
+
+The stage's own code runs once over tensors that have a shape and no content (PyTorch's fake tensors), and what would be
+alive is counted: weights in their format, trained matrices with masters, gradients and moments, what every layer keeps
+for the way back, the logits. No weight is read and no GPU is touched.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
+
+from ishibumi.settings import TrainSettings
+from ishibumi.training.adapters import attach
+from ishibumi.training.batches import Batch
+from ishibumi.training.compiled import _forwards, recomputed_layers
+from ishibumi.training.flops import flops_per_token
+from ishibumi.training.live_memory import LiveBytes
+from ishibumi.training.loss import GPU_LOGITS, MAX_TOKENS_AT_ONCE
+from ishibumi.training.optimizer import Optimizer
+from ishibumi.training.precision import frozen_in
+from ishibumi.training.small_adamw import SmallAdamW
+from ishibumi.training.steps import batch_nll_sum
+
+# What a compiler keeps for the way back; all between these it makes again.
+KEPT_BY_COMPILER = [
+    torch.ops.aten.addmm.default,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default,
+]
+
+SMALL = (2, 4)  # layers of the networks that stand for deeper ones
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Of one process: bytes of the weights, of what the optimizer adds (masters, gradients, moments), of the peak.
+
+    `flops` are those of a step, over all processes.
+    """
+
+    weights: int
+    optimizer: int
+    peak: int
+    flops: float
+
+    def split(self, num_ranks: int, num_layers: int) -> "Forecast":
+        """The same where the processes share one copy; two layers at a time are whole: one in use, one coming."""
+        weights, optimizer = self.weights // num_ranks, self.optimizer // num_ranks
+        rest = self.peak - self.weights - self.optimizer + 2 * self.weights // num_layers
+        return Forecast(weights, optimizer, weights + optimizer + rest, self.flops)
+
+
+def forecast(
+    make_network: Callable[[int], nn.Module],
+    num_layers: int,
+    settings: TrainSettings,
+    *,
+    is_gpu: bool,
+    is_compiled: bool = False,
+    num_ranks: int = 1,
+) -> Forecast:
+    """What a stage with full rows, all of them learned, needs in each of `num_ranks` processes that have whole weights.
+
+    `make_network` makes a network of so many layers on the CPU. All grows evenly with the layers, which are alike: two
+    small networks stand for a deep one. `recompute` "auto" counts as "none".
+    """
+    few, more = SMALL
+    if num_layers <= more:
+        sizes = _simulate(partial(make_network, num_layers), settings, is_gpu, is_compiled, num_ranks)
+    else:
+        less, sizes = (_simulate(partial(make_network, n), settings, is_gpu, is_compiled, num_ranks) for n in SMALL)
+        sizes = [b + (b - a) * (num_layers - more) / (more - few) for a, b in zip(less, sizes, strict=True)]
+    weights, optimizer, in_loss, going_back, flops = sizes
+    return Forecast(int(weights), int(optimizer), int(max(in_loss, going_back)), flops)
+
+
+def _simulate(
+    make_network: Callable[[], nn.Module], settings: TrainSettings, is_gpu: bool, is_compiled: bool, num_ranks: int
+) -> list[float]:
+    """Bytes of weights and optimizer, the most that is alive up to the loss and after it, and operations of a step."""
+    rows_per_step = max(1, settings.tokens_per_step // settings.row_tokens)
+    num_rows = min(max(1, settings.tokens_per_pass // settings.row_tokens), -(-rows_per_step // num_ranks))
+    num_learned = num_rows * (settings.row_tokens - 1)
+    with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes() as live:
+        network = make_network()
+        trainables = attach(network, settings, 1)
+        flops = flops_per_token(network, trainables, settings.row_tokens) * rows_per_step * settings.row_tokens
+        plain = list(network.parameters())
+        with frozen_in(network, settings.precision), _kept(network, settings, is_compiled):
+            kept = {id(p) for p in network.parameters()}
+            on_cpu = sum(p.nbytes for p in plain if id(p) not in kept)  # waiting while fewer bits stand for it
+            on_cpu += sum(t.start.nbytes for t in trainables if t.start is not None)
+            live.now -= on_cpu if is_gpu else 0
+            weights = live.now
+            optimizer = Optimizer(trainables, settings)
+            for master in optimizer.masters:  # as they are from the second step on
+                master.grad = torch.zeros_like(master) if master.grad is None else master.grad
+                live.now += 0 if isinstance(optimizer.adamw, SmallAdamW) else 2 * master.nbytes
+            in_optimizer, live.peak = live.now - weights, live.now
+            head_VD = network.get_output_embeddings().weight  # type: ignore[operator]
+            few_learned = min(num_learned, MAX_TOKENS_AT_ONCE)  # the others have a hidden state and its gradient each
+            others = 2 * (num_learned - few_learned) * head_VD[0].nbytes
+            # A GPU has a part's logits and their gradient at once, in bf16; a CPU tiles of them.
+            logits = 4 * min(num_learned * len(head_VD), GPU_LOGITS) if is_gpu else 0
+            nll_sum = batch_nll_sum(network, _full_rows(num_rows, settings.row_tokens), None, few_learned)
+            in_loss, live.peak = live.peak + others + logits, live.now
+            nll_sum.backward()
+            optimizer.collect_gradients()
+            return [weights, in_optimizer, in_loss, live.peak + others, flops]
+
+
+@contextlib.contextmanager
+def _kept(network: nn.Module, settings: TrainSettings, is_compiled: bool) -> Iterator[None]:
+    """The layers keeping what they will keep: everything, their input, or what a compiler keeps."""
+    if settings.recompute == "full":
+        with recomputed_layers(network):
+            yield
+    elif is_compiled:
+        with _forwards(
+            network, lambda forward: partial(checkpoint, forward, use_reentrant=False, context_fn=_compiler)
+        ):
+            yield
+    else:
+        yield
+
+
+def _compiler() -> Any:
+    return create_selective_checkpoint_contexts(KEPT_BY_COMPILER)
+
+
+def _full_rows(num_rows: int, row_tokens: int) -> Batch:
+    ids = torch.zeros(num_rows, row_tokens, dtype=torch.int64)
+    return Batch(ids, *(torch.zeros_like(ids) for _ in range(3)), torch.ones_like(ids, dtype=torch.float32))
