@@ -210,7 +210,7 @@ def test_a_file_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) ->
 def test_a_format_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.touch()
-    assert refusal(path).startswith(f'{path}: cannot read ".png" files. Readable: .jsonl, .ndjson, .json, .txt, .md, ')
+    assert refusal(path).startswith(f'{path}: cannot read ".png" files. Readable: .jsonl, .ndjson, .json, .csv, .tsv, ')
 
 
 @pytest.mark.parametrize("data", [b'{"text": "\xff\xff"}', '{"text": "Julián Quiñones"}'.encode("latin-1")])

@@ -154,6 +154,9 @@ def show(
         Literal["all", "raw", "cleaned", "prefixed", "items"],
         typer.Option(help="As it is read, cleaned or trained, or what was made from it."),
     ] = "all",
+    mask: Annotated[
+        bool, typer.Option("--mask", help="The tokens of a document, item or conversation, and which are learned.")
+    ] = False,
     set_: SetOption = None,
     run_dir: RunDirOption = None,
 ) -> None:
@@ -169,6 +172,12 @@ def show(
         if document is None:
             for entry in list_documents(loaded):
                 print(entry.id, entry.date or "-", entry.title or entry.text[:40], sep="\t")
+        elif mask:
+            from rich.console import Console
+
+            from ishibumi.use.mask import show_mask
+
+            Console(highlight=False, soft_wrap=True).print(show_mask(loaded, document))
         else:
             print(shown(loaded, document, PARTS if part == "all" else (part,)))
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from ishibumi import artifacts
 from ishibumi.artifacts import Artifact, fingerprint, write_jsonl
 from ishibumi.config import Run, describe
-from ishibumi.corpus.chat_data import Conversation, read_conversations
+from ishibumi.corpus.chat_data import ChatData, Conversation, read_conversations
 from ishibumi.corpus.clean import language_of
 from ishibumi.corpus.documents import Document
 from ishibumi.corpus.read import load_documents, read_documents, write_corpus
@@ -41,6 +41,7 @@ from ishibumi.training.cpt import cpt_examples, cpt_mix
 from ishibumi.training.saved import keep_share, save_merged
 from ishibumi.training.sft import sft_examples, sft_mix
 from ishibumi.training.stage import run_stage
+from ishibumi.training.stop_gate import require_trained_template
 
 STAGES = ("corpus", "knowledge", "cpt", "sft", "exam", "report")
 MAX_GENERATED = 200  # generated questions that are asked: enough for an interval of ±7 points
@@ -179,9 +180,10 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
     replay_paths = [run.resolve(p) for p in settings.replay.paths]
 
     def work(directory: Path) -> dict[str, Any]:
-        documents, chats = load_documents(_path(run, "corpus")), _conversations(run)
+        documents, chats = load_documents(_path(run, "corpus")), _conversations(run, directory)
         refuse_leaks(run, documents, chats, _own_questions(run))
         model = load_model(settings.model, run.base_dir)
+        require_trained_template(model, settings.cpt.targets)
         items, replay = load_items(_path(run, "knowledge")), read_texts(replay_paths)
         examples = cpt_examples(model, documents, items, replay, chats, settings)
         manifest = run_stage(
@@ -206,7 +208,7 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
         base_identity(settings.model.base, run.base_dir),
         *_existing(replay_paths),
     ]
-    return _stage(run, "cpt", watch, [*inputs, *_existing(_chat_paths(run))], work)
+    return _stage(run, "cpt", watch, [*inputs, *local_files(_chat_paths(run))], work)
 
 
 def tune_chat(run: Run, *, watch: Watch = SILENT) -> Artifact:
@@ -216,8 +218,9 @@ def tune_chat(run: Run, *, watch: Watch = SILENT) -> Artifact:
     def work(directory: Path) -> dict[str, Any]:
         model = load_model(settings.model, run.base_dir, weights=_path(run, "cpt") / "model")
         manifest: dict[str, Any] = {"steps": 0}
-        chats = _conversations(run)
+        chats = _conversations(run, directory)
         if settings.sft.epochs > 0 and chats:
+            require_trained_template(model, [*settings.cpt.targets, *settings.sft.targets])
             manifest = run_stage(
                 model,
                 sft_examples(
@@ -236,7 +239,7 @@ def tune_chat(run: Run, *, watch: Watch = SILENT) -> Artifact:
         return manifest
 
     inputs = [settings.sft.model_dump(), settings.chat.model_dump(), settings.seed, _of(run, "cpt")]
-    return _stage(run, "sft", watch, [*inputs, *_existing(_chat_paths(run))], work)
+    return _stage(run, "sft", watch, [*inputs, *local_files(_chat_paths(run))], work)
 
 
 def evaluate(run: Run, *, watch: Watch = SILENT) -> Artifact:
@@ -281,8 +284,8 @@ def check(run: Run) -> list[str]:
     questions = _own_questions(run)
     _free(run)
     kept, num_other = for_documents(questions, {d.id for d in corpus.documents})
-    chats = _conversations(run)
-    refuse_leaks(run, corpus.documents, chats, questions)
+    chats = _chat_data(run)
+    refuse_leaks(run, corpus.documents, chats.conversations, questions)
     base = find_base(settings.model.base, run.base_dir)
     if "endpoint" in settings.knowledge.generator:
         check_endpoint(settings.knowledge.endpoint)
@@ -291,7 +294,12 @@ def check(run: Run) -> list[str]:
     left_out = ", ".join(f"{reason} {left['count']}" for reason, left in corpus.report.items()) or "none"
     reading = [
         f"{name} {what}: {told['count']} (such as {told['examples'][0]})"
-        for name, rules in (("columns", corpus.columns), ("changed", corpus.changes))
+        for name, rules in (
+            ("columns", corpus.columns),
+            ("changed", corpus.changes),
+            ("conversation left out:", chats.left_out),
+            ("conversation noticed:", chats.suspected),
+        )
         for what, told in rules.items()
     ]
     lines = [f"{row.key} = {row.value or '(not set)'}  ({row.origin})" for row in describe(run)]
@@ -299,7 +307,7 @@ def check(run: Run) -> list[str]:
         *lines,
         *reading,
         f"documents: {len(corpus.documents)}; left out: {left_out}",
-        f"conversations: {len(chats)}",
+        f"conversations: {len(chats.conversations)}",
         f"exam questions: {len(kept)}; about other documents: {num_other}"
         if settings.exam.questions
         else "exam questions: none given; some generated ones are kept out of training (exam.generated_share)",
@@ -373,6 +381,15 @@ def _chat_paths(run: Run) -> list[Path]:
     return [run.resolve(source.path) for source in run.settings.chat.sources]
 
 
-def _conversations(run: Run) -> list[Conversation]:
-    counts = [source.count for source in run.settings.chat.sources]
-    return read_conversations(list(zip(_chat_paths(run), counts, strict=True)), run.settings.seed)
+def _conversations(run: Run, directory: Path) -> list[Conversation]:
+    """The conversations to learn from; what was left out and noticed is written into the stage's `directory`."""
+    data = _chat_data(run)
+    if run.settings.chat.sources:
+        artifacts.write_json(directory / "chats.json", {"left_out": data.left_out, "noticed": data.suspected})
+    return data.conversations
+
+
+def _chat_data(run: Run) -> ChatData:
+    chat = run.settings.chat
+    sources = [(run.resolve(source.path), source.count) for source in chat.sources]
+    return read_conversations(sources, run.settings.seed, chat)

@@ -155,7 +155,7 @@ class ReplaySettings(Section):
 class ChatSource(Section):
     """One entry of chat.sources."""
 
-    path: str = Field(description="file of conversations, relative to the settings file")
+    path: str = Field(description="file or folder of conversations, relative to the settings file")
     count: int | None = Field(default=None, ge=1, description="how many to draw at random; all if left out")
 
 
@@ -163,6 +163,12 @@ class ChatSettings(Section):
     """[chat]: conversations that teach the form of an answer."""
 
     sources: list[ChatSource] = Field(default=[], description="conversation files")
+    on_bad: Literal["stop", "skip"] = Field(
+        default="stop", description="a row that is no conversation stops the run, or is counted and left out"
+    )
+    leave_out: list[Literal["refusal", "cut_off"]] = Field(
+        default=[], description="conversations with such a reply are counted and left out; else counted and learned"
+    )
     share: float = Field(default=0.0, ge=0, le=0.9, description="share of the tokens of continued pretraining")
 
 

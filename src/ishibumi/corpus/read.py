@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from ishibumi.artifacts import read_jsonl, write_json, write_jsonl
 from ishibumi.corpus.clean import clean_text, language_of, prefix_fields, prefix_for, split_title
@@ -15,6 +15,7 @@ from ishibumi.corpus.documents import Document
 from ishibumi.corpus.readers.columns import short
 from ishibumi.corpus.readers.files import read_items
 from ishibumi.corpus.readers.source import NotRead, Row
+from ishibumi.corpus.report import Report, count, in_words, writable
 from ishibumi.corpus.split import split_long
 from ishibumi.errors import InputError, UsageError
 from ishibumi.settings import DocumentSettings
@@ -22,18 +23,7 @@ from ishibumi.settings import DocumentSettings
 DOCUMENTS_FILE = "documents.jsonl"
 REPORT_FILE = "report.json"
 READING_FILE = "reading.json"
-MAX_EXAMPLES = 5
 _LINE_NUMBER = re.compile(r"[:#]\d+$")
-
-
-class Left(TypedDict):
-    """How many documents were left out for one reason, and the first few as «file:line: text»."""
-
-    count: int
-    examples: list[str]
-
-
-Report = dict[str, Left]
 
 
 @dataclass(frozen=True)
@@ -48,8 +38,8 @@ class Corpus:
 
     documents: list[Document]
     report: Report = field(repr=False)
-    changes: Report = field(repr=False, default_factory=dict[str, Left])
-    columns: Report = field(repr=False, default_factory=dict[str, Left])
+    changes: Report = field(repr=False, default_factory=Report)
+    columns: Report = field(repr=False, default_factory=Report)
 
 
 def read_documents(paths: Sequence[Path], settings: DocumentSettings) -> Corpus:
@@ -83,13 +73,13 @@ def stream_documents(paths: Sequence[Path], settings: DocumentSettings, tally: C
             if isinstance(item, InputError):
                 raise item
             if isinstance(item, NotRead):
-                _count(tally.changes if item.is_part else tally.report, item.reason, item.origin)
+                count(tally.changes if item.is_part else tally.report, item.reason, item.origin)
                 continue
             document = _kept(item, settings, seen, tally)
         except InputError as error:
             if settings.on_bad == "stop":
                 raise
-            _count(tally.report, "bad", error.message)
+            count(tally.report, "bad", error.message)
             continue
         for part in _parts(document, settings, tally) if document else ():
             num_documents += 1
@@ -110,10 +100,10 @@ def _kept(row: Row, settings: DocumentSettings, seen: _Seen, tally: Corpus) -> D
     """The document of a row; None, and a count, where it is left out. Raises InputError where it cannot be used."""
     document = _document(row, settings, tally.changes)
     if row.columns:
-        _count(tally.columns, row.columns, document.origin)
+        count(tally.columns, row.columns, document.origin)
     reason = _reason_to_leave(document, settings)
     if reason:
-        _count(tally.report, reason, f"{document.origin}: {short(document.text, length=40)}")
+        count(tally.report, reason, f"{document.origin}: {short(document.text, length=40)}")
         return None
     if settings.prefix_share > 0:
         prefix_for(document, settings)  # raises where the date or title it needs is missing
@@ -121,7 +111,7 @@ def _kept(row: Row, settings: DocumentSettings, seen: _Seen, tally: Corpus) -> D
     digest = hashlib.blake2b(content.encode(), digest_size=16).digest()
     first = seen.by_content.setdefault(digest, document.origin)
     if first is not document.origin:
-        _count(tally.report, "duplicate", f"{document.origin} repeats {first}")
+        count(tally.report, "duplicate", f"{document.origin} repeats {first}")
         return None
     if row.id is None:
         document = replace(document, id=_free_id(document.id, seen.by_id))
@@ -134,7 +124,7 @@ def _parts(document: Document, settings: DocumentSettings, tally: Corpus) -> lis
     if len(document.text) <= settings.max_characters:
         return [document]
     texts = split_long(document.text, settings.max_characters)
-    _count(tally.changes, "split", f"{document.origin}: {len(document.text)} characters, {len(texts)} parts")
+    count(tally.changes, "split", f"{document.origin}: {len(document.text)} characters, {len(texts)} parts")
     ids = [document.id, *(f"{document.id}#{number}" for number in range(2, len(texts) + 1))]
     return [replace(document, id=part_id, text=text) for part_id, text in zip(ids, texts, strict=True)]
 
@@ -163,7 +153,7 @@ def _loaded(values: dict[str, Any]) -> Document:
 
 def _document(row: Row, settings: DocumentSettings, changes: Report) -> Document:
     origin = writable(row.origin)
-    text = clean_text(row.text, lambda rule, around: _count(changes, rule, f"{origin}: {short(around)}"))
+    text = clean_text(row.text, lambda rule, around: count(changes, rule, f"{origin}: {short(around)}"))
     title, body = split_title(text)
     if row.title is not None:
         # The title has a column of its own. It may stand on the first line too.
@@ -181,11 +171,6 @@ def _document(row: Row, settings: DocumentSettings, changes: Report) -> Document
     )
 
 
-def writable(text: str) -> str:
-    """`text` with a ? for each half of a broken pair, which no UTF-8 file can hold."""
-    return text.encode("utf-8", "replace").decode()
-
-
 def _date(row: Row, text: str, changes: Report) -> dt.date | None:
     """The date of a row: its own, or that of a line «Published: …», or that in the name of its file."""
     value = row.date
@@ -194,9 +179,9 @@ def _date(row: Row, text: str, changes: Report) -> dt.date | None:
         if value is None:
             date = date_in_name(_LINE_NUMBER.sub("", row.origin).replace("\\", "/").rpartition("/")[2])
             if date:
-                _count(changes, "date_from_file_name", f"{writable(row.origin)}: {date}")
+                count(changes, "date_from_file_name", f"{writable(row.origin)}: {date}")
             return date
-        _count(changes, "date_from_text", f"{writable(row.origin)}: {short(value)}")
+        count(changes, "date_from_text", f"{writable(row.origin)}: {short(value)}")
     try:
         date = parse_date(value)
     except (ValueError, OverflowError) as error:
@@ -212,7 +197,7 @@ def _date(row: Row, text: str, changes: Report) -> dt.date | None:
             hint_ja="2024-09-01、2024年9月1日、令和6年9月1日 のいずれかの形で書いてください。",
         )
     if date > dt.date.today() + dt.timedelta(days=1):
-        _count(changes, "date_in_the_future", f"{writable(row.origin)}: {date}")
+        count(changes, "date_in_the_future", f"{writable(row.origin)}: {date}")
     return date
 
 
@@ -250,13 +235,6 @@ def _require_new_id(document: Document, origins_by_id: dict[str, str]) -> None:
         )
 
 
-def _count(report: Report, reason: str, example: str) -> None:
-    left = report.setdefault(reason, {"count": 0, "examples": []})
-    left["count"] += 1
-    if len(left["examples"]) < MAX_EXAMPLES:
-        left["examples"].append(writable(example))
-
-
 def _nothing_left(paths: Sequence[Path], report: Report) -> InputError:
     names = ", ".join(str(path) for path in paths)
     if not report:
@@ -265,9 +243,8 @@ def _nothing_left(paths: Sequence[Path], report: Report) -> InputError:
             hint='Each line of a .jsonl file is one document: {"text": "…", "date": "2024-09-01"}',
             hint_ja='.jsonl ファイルは1行が1文書です: {"text": "…", "date": "2024-09-01"}',
         )
-    reasons = "; ".join(f"{reason} {left['count']} (such as {left['examples'][0]})" for reason, left in report.items())
     return InputError(
-        f"{names}: no document is left. Left out: {reasons}.",
+        f"{names}: no document is left. Left out: {in_words(report)}.",
         hint="Check documents.since, until and min_characters, and the texts themselves.",
         hint_ja="documents.since、until、min_characters と、文書そのものを確かめてください。",
     )

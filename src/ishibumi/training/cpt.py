@@ -13,6 +13,7 @@ from ishibumi.knowledge.items import Item
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import Settings
 from ishibumi.training.stage import Mix
+from ishibumi.training.stop_gate import require_ends
 from ishibumi.training.tokens import Example, Source, whole_text
 
 
@@ -65,8 +66,10 @@ def question_example(model: LoadedModel, item: Item, title: str | None) -> Examp
 
 
 def chat_example(model: LoadedModel, chat: Conversation) -> Example:
-    """A conversation, of which the replies are learned."""
-    return Example(*model.format.conversation_ids(chat.messages), "", "chat")
+    """A conversation, of which the replies are learned, each with the token that ends it."""
+    ids, learned = model.format.conversation_ids(chat.messages)
+    require_ends(ids, learned, model.format.end_id, chat.id)
+    return Example(ids, learned, "", "chat")
 
 
 def _text(model: LoadedModel, text: str, document_id: str, source: Source) -> Example:
