@@ -26,7 +26,7 @@ from pdf_bytes import pdf_bytes
 from typer.testing import CliRunner
 
 from ishibumi.cli import app
-from ishibumi.corpus.read import read_documents, write_corpus
+from ishibumi.corpus.read import read_documents
 from ishibumi.errors import InputError
 from ishibumi.settings import DocumentSettings
 
@@ -250,21 +250,18 @@ def test_a_broken_input_is_told_or_counted(tmp_path: Path, name: str, make: Call
     path, good = tmp_path / name, tmp_path / "good.jsonl"
     path.write_bytes(make())
     good.write_bytes(GOOD_LINE)
-    started = time.perf_counter()
+    started = time.process_time()  # of this process alone: the machine may be busy with other work
     with pytest.raises(InputError) as caught:
         read_documents([path, good], STOP)
-    stopped = time.perf_counter()
+    stopped = time.process_time()
     corpus = read_documents([path, good], SKIP)
-    assert max(stopped - started, time.perf_counter() - stopped) < MOST_SECONDS
+    assert max(stopped - started, time.process_time() - stopped) < MOST_SECONDS
     assert f"{path}{message}" in caught.value.message
     assert caught.value.hint
     assert "\n" not in caught.value.message and len(caught.value.message) < 600
     assert corpus.documents[-1].text == GOOD["text"] or corpus.report["duplicate"]["count"] >= 1
     assert f"{path}{message}" in corpus.report["bad"]["examples"][0]
-    write_corpus(corpus, tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
-        [name, "good.jsonl", "documents.jsonl", "report.json", "reading.json"]
-    )
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([name, "good.jsonl"])
 
 
 def test_links_that_lead_in_circles_or_nowhere_end(tmp_path: Path) -> None:
@@ -318,16 +315,16 @@ def test_control_characters_and_halves_of_pairs_leave_the_text(tmp_path: Path) -
     )
     corpus = read_documents([tmp_path / "a.jsonl"], STOP)
     assert [(d.text, d.id) for d in corpus.documents] == [("NUL and half", "?")]
-    write_corpus(corpus, tmp_path)
 
 
 HUGE = """
-import resource, sys, zlib
+import resource, sys
 from pathlib import Path
 from ishibumi.corpus.read import read_documents
 from ishibumi.settings import DocumentSettings
 report = read_documents([Path(p) for p in sys.argv[1:]], DocumentSettings(on_bad="skip")).report
-print(report["bad"]["count"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+print(report["bad"]["count"], max(u.ru_maxrss for u in used) * 1024, sum(u.ru_utime + u.ru_stime for u in used))
 """
 
 
@@ -345,10 +342,8 @@ def test_a_line_of_a_gigabyte_and_bombs_stay_within_time_and_memory(tmp_path: Pa
     paths[2].write_bytes(gzip.compress(b"a" * 2**30, compresslevel=1))
     paths[3].write_bytes(docx("<w:p><w:r><w:t>a</w:t></w:r></w:p>" * 850_000))
     paths[4].write_bytes(row(text="もう一つの文書がここにあるので読まれる。"))
-    started = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", HUGE, *map(str, paths)], capture_output=True, text=True, check=True)
-    seconds = time.perf_counter() - started
-    num_bad, most_bytes = map(int, done.stdout.split())
+    num_bad, most_bytes, seconds = map(float, done.stdout.split())
     print(f"{seconds:.1f} s, {most_bytes / 2**30:.2f} GB, {num_bad} bad")
     assert num_bad >= 3
     assert most_bytes < MOST_BYTES

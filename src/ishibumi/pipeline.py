@@ -4,6 +4,7 @@ Each function makes one stage and returns its artifact; a stage is made anew onl
 its settings and of the fingerprints before it, has changed.
 """
 
+import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -17,7 +18,8 @@ from ishibumi.config import Run, describe
 from ishibumi.corpus.chat_data import ChatData, Conversation, read_conversations
 from ishibumi.corpus.clean import language_of
 from ishibumi.corpus.documents import Document
-from ishibumi.corpus.read import load_documents, read_documents, write_corpus
+from ishibumi.corpus.parts import make_parts
+from ishibumi.corpus.read import iterate_documents, load_documents, read_documents, require_usable, write_corpus
 from ishibumi.corpus.readers.inputs import local_files
 from ishibumi.corpus.texts import read_texts
 from ishibumi.errors import UsageError
@@ -103,13 +105,42 @@ def build_corpus(run: Run, *, watch: Watch = SILENT) -> Artifact:
     settings = run.settings.documents
     paths = [run.resolve(p) for p in settings.paths]
 
-    def work(directory: Path) -> dict[str, Any]:
-        corpus = read_documents(paths, settings)
-        write_corpus(corpus, directory)
-        return {"documents": len(corpus.documents), "left_out": {k: v["count"] for k, v in corpus.report.items()}}
+    inputs = _corpus_inputs(run)
+    parts_dir = _parts_dir(run, inputs)
 
-    files = local_files(paths)
-    return _stage(run, "corpus", watch, [settings.model_dump(), [path.name for path in files], *files], work)
+    def work(directory: Path) -> dict[str, Any]:
+        corpus = write_corpus(paths, settings, directory, parts_dir)
+        num_documents = sum(1 for _ in iterate_documents(directory))
+        return {"documents": num_documents, "left_out": {k: v["count"] for k, v in corpus.report.items()}}
+
+    artifact = _stage(run, "corpus", watch, inputs, work)
+    for old in run.run_dir.glob("corpus.parts-*"):
+        shutil.rmtree(old)
+    return artifact
+
+
+def prepare_shard(run: Run, shard: tuple[int, int]) -> Path:
+    """Read and clean shard i of n of the documents, for `build_corpus` to take up; returns where its parts lie.
+
+    Shards may be made at the same time, by processes of one machine or several that share the run directory.
+    """
+    paths, settings = [run.resolve(p) for p in run.settings.documents.paths], run.settings.documents
+    require_usable(paths, settings)
+    inputs = _corpus_inputs(run)
+    directory = _parts_dir(run, inputs)
+    if not artifacts.is_current(_path(run, "corpus"), _wanted("corpus", inputs)):
+        with artifacts.disk_errors(directory):
+            make_parts(paths, settings, directory, shard)
+    return directory
+
+
+def _corpus_inputs(run: Run) -> list[Any]:
+    files = local_files([run.resolve(p) for p in run.settings.documents.paths])
+    return [run.settings.documents.model_dump(), [path.name for path in files], *files]
+
+
+def _parts_dir(run: Run, inputs: Sequence[Any]) -> Path:
+    return run.run_dir / f"corpus.parts-{_wanted('corpus', inputs)[:12]}"
 
 
 def make_knowledge(run: Run, *, watch: Watch = SILENT) -> Artifact:
@@ -353,7 +384,7 @@ def _stage(
     run: Run, stage: str, watch: Watch, inputs: Sequence[Any], work: Callable[[Path], dict[str, Any]]
 ) -> Artifact:
     path = _path(run, stage)
-    wanted = fingerprint(FORMAT, stage, *inputs)
+    wanted = _wanted(stage, inputs)
     reused = artifacts.is_current(path, wanted)
     if not reused:
         watch.stage_started(stage)
@@ -362,6 +393,10 @@ def _stage(
         release()
     watch.stage_finished(stage, artifact.manifest, reused)
     return artifact
+
+
+def _wanted(stage: str, inputs: Sequence[Any]) -> str:
+    return fingerprint(FORMAT, stage, *inputs)
 
 
 def _path(run: Run, stage: str) -> Path:

@@ -40,6 +40,9 @@ class ColumnSettings(Section):
     id: str | None = Field(default=None, description="column of an id that no two documents share")
 
 
+PersonalData = Literal["mail", "phone", "my_number"]
+
+
 class DocumentSettings(Section):
     """[documents]: what is engraved."""
 
@@ -62,6 +65,18 @@ class DocumentSettings(Section):
         default=1.0, ge=0, le=1, description="share of document texts that begin with the prefix"
     )
     min_characters: int = Field(default=20, ge=1, description="shorter documents are reported and left out")
+    min_language_share: float = Field(
+        default=0.0, ge=0, le=1, description="documents with a smaller share of letters of their language are left out"
+    )
+    near_duplicates: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="leave out documents that share so much (of all pieces of five characters) with an earlier one",
+    )
+    mask: list[PersonalData] = Field(
+        default=[], description="personal data that a mask replaces; found by its form, so check the report"
+    )
     max_characters: int = Field(
         default=8000, ge=100, description="longer documents are split between sentences, best before a heading"
     )

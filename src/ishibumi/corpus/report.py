@@ -1,5 +1,6 @@
 """Report: what a rule left out or changed, counted, with the first few cases. Nothing is dropped without it."""
 
+from collections.abc import Callable
 from typing import TypedDict
 
 MAX_EXAMPLES = 5
@@ -15,9 +16,12 @@ class Left(TypedDict):
 Report = dict[str, Left]
 
 
-def count(report: Report, rule: str, example: str) -> None:
-    """Count one more case of `rule`."""
-    add(report, {rule: {"count": 1, "examples": [example]}})
+def count(report: Report, rule: str, example: str | Callable[[], str]) -> None:
+    """Count one more case of `rule`. A rule that applies to most documents gives its example as a function."""
+    left = report.setdefault(rule, {"count": 0, "examples": []})
+    left["count"] += 1
+    if len(left["examples"]) < MAX_EXAMPLES:
+        left["examples"].append(writable(example if isinstance(example, str) else example()))
 
 
 def add(report: Report, other: Report) -> None:
@@ -25,7 +29,7 @@ def add(report: Report, other: Report) -> None:
     for rule, more in other.items():
         left = report.setdefault(rule, {"count": 0, "examples": []})
         left["count"] += more["count"]
-        left["examples"] += [writable(e) for e in more["examples"][: MAX_EXAMPLES - len(left["examples"])]]
+        left["examples"] += more["examples"][: MAX_EXAMPLES - len(left["examples"])]
 
 
 def in_words(report: Report) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 
 from ishibumi.corpus.chat_data import Conversation
 from ishibumi.corpus.documents import Document
-from ishibumi.corpus.read import prefixed
+from ishibumi.corpus.rows import prefixed
 from ishibumi.knowledge.citation import cited, title_of
 from ishibumi.knowledge.items import Item
 from ishibumi.models.load import LoadedModel

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ishibumi.corpus.readers import docx, html, jsonl, mail, mediawiki, parquet, pdf, tables, text, xlsx
 from ishibumi.corpus.readers.columns import row_of
-from ishibumi.corpus.readers.inputs import find_sources
+from ishibumi.corpus.readers.inputs import FileToRead, FoundFile, find_files, sources_in
 from ishibumi.corpus.readers.source import Item, Objects, Reader, Row, Source, TableReader, guarded, unreadable
 from ishibumi.errors import InputError
 from ishibumi.settings import ColumnSettings
@@ -35,7 +35,13 @@ def read_items(paths: Sequence[Path], columns: ColumnSettings = ALL_COLUMNS) -> 
 
     Raises InputError for a path that is not there or that names a format that cannot be read.
     """
-    for source in find_sources(paths, readable=SUFFIXES):
+    for found in find_files(paths, readable=SUFFIXES):
+        yield from items_in(found, columns)
+
+
+def items_in(found: FoundFile, columns: ColumnSettings) -> Iterator[Item]:
+    """What stands in one file, its rows and in their places what is not read; or `found` itself if it is no file."""
+    for source in sources_in(found, readable=SUFFIXES) if isinstance(found, FileToRead) else (found,):
         if isinstance(source, Source):
             yield from _while_hopeful(guarded(READERS[source.suffix](source, columns), source.name), source.name)
         else:
@@ -66,12 +72,14 @@ def read_objects(path: Path) -> Objects:
 
     In a folder or archive other files are passed over. Raises InputError for a path that is not there.
     """
-    for source in find_sources([path], readable=tuple(TABLE_READERS)):
-        if isinstance(source, InputError):
-            yield str(path), source
-        elif isinstance(source, Source):
-            for found in guarded(TABLE_READERS[source.suffix](source, None), source.name):
-                yield (source.name, found) if isinstance(found, InputError) else found
+    readable = tuple(TABLE_READERS)
+    for file in find_files([path], readable=readable):
+        for source in sources_in(file, readable=readable) if isinstance(file, FileToRead) else (file,):
+            if isinstance(source, InputError):
+                yield str(path), source
+            elif isinstance(source, Source):
+                for found in guarded(TABLE_READERS[source.suffix](source, None), source.name):
+                    yield (source.name, found) if isinstance(found, InputError) else found
 
 
 def _table_rows(source: Source, columns: ColumnSettings) -> Iterator[Item]:
