@@ -93,9 +93,32 @@ def check(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, run
 
 
 @app.command()
-def corpus(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, run_dir: RunDirOption = None) -> None:
-    """Read, clean and date the documents."""
-    _run_until("corpus", settings, set_, run_dir)
+def corpus(
+    settings: SettingsFile = DEFAULT_SETTINGS,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Do only the Ith of N shares; corpus without it joins them.")
+    ] = None,
+    set_: SetOption = None,
+    run_dir: RunDirOption = None,
+) -> None:
+    """Read, clean and date the documents.
+
+    For many documents, processes or machines that share the run directory may each do a share of the work first.
+    """
+    if shard is None:
+        _run_until("corpus", settings, set_, run_dir)
+        return
+    with _edge():
+        number, _, num_shards = shard.partition("/")
+        if not (number.isdecimal() and num_shards.isdecimal() and 1 <= int(number) <= int(num_shards)):
+            raise UsageError(
+                f"--shard {shard} is no share of the work.",
+                hint="Write --shard I/N with I from 1 to N, for example --shard 3/8",
+                hint_ja="--shard 3/8 のように、1 から N までの番号と N を書いてください。",
+            )
+        from ishibumi import pipeline
+
+        print(pipeline.prepare_shard(_load(settings, set_, run_dir), (int(number), int(num_shards))))
 
 
 @app.command()

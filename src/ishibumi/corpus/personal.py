@@ -8,14 +8,16 @@ from collections.abc import Callable, Sequence
 
 from ishibumi.settings import PersonalData
 
+_DASH = r"\-‐‑–−－ー"
 _PATTERNS: dict[PersonalData, re.Pattern[str]] = {
     "mail": re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[a-z0-9-]{1,63}\.){1,5}[a-z]{2,24}(?![\w-])", re.ASCII | re.I),
     # 03-1234-5678, 090 1234 5678, 0120-123-456, (03)1234-5678, +81 3-1234-5678, +1 415 555 0100; not 2024-09-01.
     "phone": re.compile(
-        r"(?<![\d.,+-])(?:\+\d{1,3}[ -]?(?:\(0\)|\(?\d{1,4}\)?)(?:[ -]?\d{2,4}){2,3}"
-        r"|\(?0\d{1,4}[)） -]{1,2}\d{1,4}[ -]\d{3,4}|0[5789]0\d{8}|0120\d{6})(?![\d-])"
+        rf"(?<![\d.,+{_DASH}])(?:\+\d{{1,3}}[ {_DASH}]?(?:\(0\)|\(?\d{{1,4}}\)?)(?:[ {_DASH}]?\d{{2,4}}){{2,3}}"
+        rf"|[(（]?0\d{{1,4}}[)） {_DASH}]{{1,2}}\d{{1,4}}[ {_DASH}]\d{{3,4}}|0[5789]0\d{{8}}|0120\d{{6}})"
+        rf"(?![\d{_DASH}])"
     ),
-    "my_number": re.compile(r"(?<![\d-])\d{4}([ -]?)\d{4}\1\d{4}(?![\d-])"),
+    "my_number": re.compile(rf"(?<![\d{_DASH}])\d{{4}}([ {_DASH}]?)\d{{4}}\1\d{{4}}(?![\d{_DASH}])"),
 }
 MASKS: dict[PersonalData, str] = {"mail": "〔mail〕", "phone": "〔phone〕", "my_number": "〔my number〕"}
 
