@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ishibumi import config, pipeline
+from ishibumi import config
 from ishibumi.cli import app
 from ishibumi.corpus import parts
 from ishibumi.corpus.near_duplicates import near_duplicates, sketches
 from ishibumi.corpus.personal import is_my_number
 from ishibumi.corpus.read import read_documents, write_corpus
+from ishibumi.corpus_stage import build_corpus
 from ishibumi.errors import InputError
 from ishibumi.settings import DocumentSettings
 
@@ -121,14 +122,14 @@ def test_shards_in_any_order_are_joined_to_the_same_bytes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_blocks(monkeypatch, 1)
-    pipeline.build_corpus(config.load(run_settings(folder, tmp_path / "one")))
+    build_corpus(config.load(run_settings(folder, tmp_path / "one")))
     settings = run_settings(folder, tmp_path / "two")
     for shard in ("3/3", "1/3"):
         result = CliRunner().invoke(app, ["corpus", str(settings), "--shard", shard])
         assert result.exit_code == 0
     parts_dir = Path(result.stdout.strip())
     assert sorted(path.name for path in parts_dir.glob("*.json")) == [f"0000{n}.json" for n in (0, 2, 3, 5)]
-    pipeline.build_corpus(config.load(settings))
+    build_corpus(config.load(settings))
     assert corpus_bytes(tmp_path / "two" / "corpus") == corpus_bytes(tmp_path / "one" / "corpus")
     assert not parts_dir.exists()
     for wrong in ("0/3", "4/3", "x", "1/"):

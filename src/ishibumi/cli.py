@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -116,9 +117,9 @@ def corpus(
                 hint="Write --shard I/N with I from 1 to N, for example --shard 3/8",
                 hint_ja="--shard 3/8 のように、1 から N までの番号と N を書いてください。",
             )
-        from ishibumi import pipeline
+        from ishibumi.corpus_stage import prepare_shard
 
-        print(pipeline.prepare_shard(_load(settings, set_, run_dir), (int(number), int(num_shards))))
+        print(prepare_shard(_load(settings, set_, run_dir), (int(number), int(num_shards))))
 
 
 @app.command()
@@ -228,11 +229,15 @@ def main() -> None:
 def _run_until(stage: str, settings: Path, set_: list[str] | None, run_dir: Path | None) -> None:
     with _edge(can_go_on=True) as display:
         loaded = _load(settings, set_, run_dir)
-        from ishibumi import pipeline
+        if stage == "corpus":
+            from ishibumi.corpus_stage import run_corpus as make
+        else:
+            from ishibumi.pipeline import run as run_stages
 
+            make = partial(run_stages, until=stage)
         default_handler = signal.signal(signal.SIGINT, lambda *_: display.ask_to_stop())
         try:
-            result_dir = pipeline.run(loaded, watch=display, until=stage)
+            result_dir = make(loaded, watch=display)
         finally:
             signal.signal(signal.SIGINT, default_handler)
         if stage == "report":

@@ -4,24 +4,23 @@ Each function makes one stage and returns its artifact; a stage is made anew onl
 its settings and of the fingerprints before it, has changed.
 """
 
-import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ishibumi import artifacts
-from ishibumi.artifacts import Artifact, fingerprint, write_jsonl
+from ishibumi.artifacts import Artifact, write_jsonl
 from ishibumi.config import Run, describe
 from ishibumi.corpus.chat_data import ChatData, Conversation, read_conversations
 from ishibumi.corpus.clean import language_of
 from ishibumi.corpus.documents import Document
-from ishibumi.corpus.parts import make_parts
-from ishibumi.corpus.read import iterate_documents, load_documents, read_documents, require_usable, write_corpus
+from ishibumi.corpus.read import iterate_documents, load_documents, read_documents
 from ishibumi.corpus.readers.inputs import local_files
 from ishibumi.corpus.texts import read_texts
+from ishibumi.corpus_stage import SILENT, Watch, build_corpus, make_stage, stage_path
 from ishibumi.errors import UsageError
 from ishibumi.exam.drawn import drawn_questions
 from ishibumi.exam.evaluate import UNTRAINED_ARMS
@@ -35,7 +34,6 @@ from ishibumi.knowledge.leaks import remove_leaks
 from ishibumi.knowledge.writer_endpoint import check_endpoint
 from ishibumi.knowledge.written import Writer, what_counts, write_items
 from ishibumi.leak_check import refuse_leaks
-from ishibumi.memory import release
 from ishibumi.models.load import base_identity, find_base, load_finished, load_model
 from ishibumi.report_stage import fill_report
 from ishibumi.settings import Arm
@@ -47,42 +45,6 @@ from ishibumi.training.stop_gate import require_trained_template
 
 STAGES = ("corpus", "knowledge", "cpt", "sft", "exam", "report")
 MAX_GENERATED = 200  # generated questions that are asked: enough for an interval of ±7 points
-FORMAT = 1  # raise it when a change of code makes old stages wrong
-
-
-class Watch(Protocol):
-    """Who is told what happens, and who may stop it; the library itself prints nothing."""
-
-    def stage_started(self, stage: str) -> None:
-        """A stage that must be made begins."""
-
-    def stage_finished(self, stage: str, manifest: dict[str, Any], reused: bool) -> None:
-        """A stage is done, or was there already."""
-
-    def step(self, stage: str, record: Any) -> None:
-        """One optimizer step (trainer.StepRecord)."""
-
-    def answered(self, arm: str, done: int, total: int) -> None:
-        """So many questions of an arm, or prompts of a generator, have been answered."""
-
-    def should_stop(self) -> bool:
-        """Whether the user asked to stop."""
-        ...
-
-
-class Silent:
-    """Watches nothing."""
-
-    def stage_started(self, stage: str) -> None: ...
-    def stage_finished(self, stage: str, manifest: dict[str, Any], reused: bool) -> None: ...
-    def step(self, stage: str, record: Any) -> None: ...
-    def answered(self, arm: str, done: int, total: int) -> None: ...
-    def should_stop(self) -> bool:
-        """Never."""
-        return False
-
-
-SILENT: Watch = Silent()
 
 
 def run(run: Run, *, watch: Watch = SILENT, until: str = STAGES[-1]) -> Path:
@@ -100,49 +62,6 @@ def run(run: Run, *, watch: Watch = SILENT, until: str = STAGES[-1]) -> Path:
     return run.run_dir
 
 
-def build_corpus(run: Run, *, watch: Watch = SILENT) -> Artifact:
-    """documents → corpus/documents.jsonl, with a report of everything that was left out."""
-    settings = run.settings.documents
-    paths = [run.resolve(p) for p in settings.paths]
-
-    inputs = _corpus_inputs(run)
-    parts_dir = _parts_dir(run, inputs)
-
-    def work(directory: Path) -> dict[str, Any]:
-        corpus = write_corpus(paths, settings, directory, parts_dir)
-        num_documents = sum(1 for _ in iterate_documents(directory))
-        return {"documents": num_documents, "left_out": {k: v["count"] for k, v in corpus.report.items()}}
-
-    artifact = _stage(run, "corpus", watch, inputs, work)
-    for old in run.run_dir.glob("corpus.parts-*"):
-        shutil.rmtree(old)
-    return artifact
-
-
-def prepare_shard(run: Run, shard: tuple[int, int]) -> Path:
-    """Read and clean shard i of n of the documents, for `build_corpus` to take up; returns where its parts lie.
-
-    Shards may be made at the same time, by processes of one machine or several that share the run directory.
-    """
-    paths, settings = [run.resolve(p) for p in run.settings.documents.paths], run.settings.documents
-    require_usable(paths, settings)
-    inputs = _corpus_inputs(run)
-    directory = _parts_dir(run, inputs)
-    if not artifacts.is_current(_path(run, "corpus"), _wanted("corpus", inputs)):
-        with artifacts.disk_errors(directory):
-            make_parts(paths, settings, directory, shard)
-    return directory
-
-
-def _corpus_inputs(run: Run) -> list[Any]:
-    files = local_files([run.resolve(p) for p in run.settings.documents.paths])
-    return [run.settings.documents.model_dump(), [path.name for path in files], *files]
-
-
-def _parts_dir(run: Run, inputs: Sequence[Any]) -> Path:
-    return run.run_dir / f"corpus.parts-{_wanted('corpus', inputs)[:12]}"
-
-
 def make_knowledge(run: Run, *, watch: Watch = SILENT) -> Artifact:
     """corpus → knowledge/items.jsonl: views and questions, none of which repeats the exam's wording.
 
@@ -155,7 +74,7 @@ def make_knowledge(run: Run, *, watch: Watch = SILENT) -> Artifact:
         check_endpoint(settings.endpoint)
 
     def work(directory: Path) -> dict[str, Any]:
-        documents = load_documents(_path(run, "corpus"))
+        documents = load_documents(stage_path(run, "corpus"))
         items, counts = _made_items(run, documents, watch)
         telling = without_common_answers(items, len(documents))
         unleaked, leaked = remove_leaks(telling, [*(q.question for q in read_questions(exam_paths)), *_free(run)])
@@ -172,7 +91,7 @@ def make_knowledge(run: Run, *, watch: Watch = SILENT) -> Artifact:
     inputs = [what_counts(settings), base, run.settings.seed, _of(run, "corpus"), *_existing(exam_paths)]
     inputs += _free(run)
     inputs += [f"held out {share}"] if share else []  # runs with an exam of their own are not made anew for this
-    return _stage(run, "knowledge", watch, inputs, work)
+    return make_stage(run, "knowledge", watch, inputs, work)
 
 
 def _made_items(run: Run, documents: Sequence[Document], watch: Watch) -> tuple[list[Item], dict[str, Any]]:
@@ -211,12 +130,12 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
     replay_paths = [run.resolve(p) for p in settings.replay.paths]
 
     def work(directory: Path) -> dict[str, Any]:
-        documents, chats = load_documents(_path(run, "corpus")), _conversations(run, directory)
-        refuse_leaks(run, documents, chats, _own_questions(run))
+        corpus, chats = stage_path(run, "corpus"), _conversations(run, directory)
+        refuse_leaks(run, iterate_documents(corpus), chats, _own_questions(run))
         model = load_model(settings.model, run.base_dir)
         require_trained_template(model, settings.cpt.targets)
-        items, replay = load_items(_path(run, "knowledge")), read_texts(replay_paths)
-        examples = cpt_examples(model, documents, items, replay, chats, settings)
+        items, replay = load_items(stage_path(run, "knowledge")), read_texts(replay_paths)
+        examples = cpt_examples(model, iterate_documents(corpus), items, replay, chats, settings)
         manifest = run_stage(
             model,
             examples,
@@ -239,7 +158,7 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
         base_identity(settings.model.base, run.base_dir),
         *_existing(replay_paths),
     ]
-    return _stage(run, "cpt", watch, [*inputs, *local_files(_chat_paths(run))], work)
+    return make_stage(run, "cpt", watch, [*inputs, *local_files(_chat_paths(run))], work)
 
 
 def tune_chat(run: Run, *, watch: Watch = SILENT) -> Artifact:
@@ -247,16 +166,15 @@ def tune_chat(run: Run, *, watch: Watch = SILENT) -> Artifact:
     settings = run.settings
 
     def work(directory: Path) -> dict[str, Any]:
-        model = load_model(settings.model, run.base_dir, weights=_path(run, "cpt") / "model")
+        model = load_model(settings.model, run.base_dir, weights=stage_path(run, "cpt") / "model")
         manifest: dict[str, Any] = {"steps": 0}
         chats = _conversations(run, directory)
         if settings.sft.epochs > 0 and chats:
             require_trained_template(model, [*settings.cpt.targets, *settings.sft.targets])
+            documents, items = load_documents(stage_path(run, "corpus")), load_items(stage_path(run, "knowledge"))
             manifest = run_stage(
                 model,
-                sft_examples(
-                    model, load_documents(_path(run, "corpus")), load_items(_path(run, "knowledge")), chats, settings
-                ),
+                sft_examples(model, documents, items, chats, settings),
                 sft_mix(settings),
                 settings.sft,
                 directory,
@@ -270,7 +188,7 @@ def tune_chat(run: Run, *, watch: Watch = SILENT) -> Artifact:
         return manifest
 
     inputs = [settings.sft.model_dump(), settings.chat.model_dump(), settings.seed, _of(run, "cpt")]
-    return _stage(run, "sft", watch, [*inputs, *local_files(_chat_paths(run))], work)
+    return make_stage(run, "sft", watch, [*inputs, *local_files(_chat_paths(run))], work)
 
 
 def evaluate(run: Run, *, watch: Watch = SILENT) -> Artifact:
@@ -281,7 +199,7 @@ def evaluate(run: Run, *, watch: Watch = SILENT) -> Artifact:
     free_paths = [run.resolve(p) for p in settings.free_questions]
 
     def work(directory: Path) -> dict[str, Any]:
-        documents = {d.id: d for d in load_documents(_path(run, "corpus"))}
+        documents = {d.id: d for d in load_documents(stage_path(run, "corpus"))}
         questions = exam_questions(run, list(documents.values()))
         num_left_out = for_documents(_own_questions(run), documents)[1]
         general: dict[str, list[str]] = {}
@@ -293,18 +211,18 @@ def evaluate(run: Run, *, watch: Watch = SILENT) -> Artifact:
         return {"questions": dict(splits), "questions_about_other_documents": num_left_out}
 
     inputs = [settings.model_dump(), run.settings.model.model_dump(), _of(run, "sft"), _of(run, "corpus")]
-    return _stage(run, "exam", watch, [*inputs, *_existing([*question_paths, *general_paths, *free_paths])], work)
+    return make_stage(run, "exam", watch, [*inputs, *_existing([*question_paths, *general_paths, *free_paths])], work)
 
 
 def write_report(run: Run, *, watch: Watch = SILENT) -> Artifact:
     """Everything before → report/report.html and report/summary.json."""
 
     def work(directory: Path) -> dict[str, Any]:
-        questions = exam_questions(run, load_documents(_path(run, "corpus")))
+        questions = exam_questions(run, load_documents(stage_path(run, "corpus")))
         return fill_report(run, run.run_dir, questions, directory)
 
     inputs = [run.settings.model_dump(), run.origins, _of(run, "exam"), _of(run, "knowledge")]
-    return _stage(run, "report", watch, inputs, work)
+    return make_stage(run, "report", watch, inputs, work)
 
 
 def check(run: Run) -> list[str]:
@@ -360,7 +278,7 @@ def exam_sides(run: Run) -> list[Side]:
 def exam_questions(run: Run, documents: Sequence[Document]) -> list[Question]:
     """The exam's questions about these documents, and those that are drawn from what the run generated."""
     by_id, settings, seed = {d.id: d for d in documents}, run.settings.exam, run.settings.seed
-    knowledge = _path(run, "knowledge")
+    knowledge = stage_path(run, "knowledge")
     own = for_documents(_own_questions(run), by_id)[0]
     held_out = [] if settings.questions else load_held_out(knowledge)
     return [
@@ -380,31 +298,8 @@ def _own_questions(run: Run) -> list[Question]:
     return read_questions([run.resolve(p) for p in run.settings.exam.questions])
 
 
-def _stage(
-    run: Run, stage: str, watch: Watch, inputs: Sequence[Any], work: Callable[[Path], dict[str, Any]]
-) -> Artifact:
-    path = _path(run, stage)
-    wanted = _wanted(stage, inputs)
-    reused = artifacts.is_current(path, wanted)
-    if not reused:
-        watch.stage_started(stage)
-    artifact = artifacts.build(path, wanted, work)
-    if not reused:
-        release()
-    watch.stage_finished(stage, artifact.manifest, reused)
-    return artifact
-
-
-def _wanted(stage: str, inputs: Sequence[Any]) -> str:
-    return fingerprint(FORMAT, stage, *inputs)
-
-
-def _path(run: Run, stage: str) -> Path:
-    return run.run_dir / stage
-
-
 def _of(run: Run, stage: str) -> str:
-    return artifacts.load(_path(run, stage)).fingerprint
+    return artifacts.load(stage_path(run, stage)).fingerprint
 
 
 def _existing(paths: Sequence[Path]) -> list[Path]:

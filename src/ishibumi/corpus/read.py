@@ -129,7 +129,7 @@ def _merged(parts: Sequence[Path], settings: DocumentSettings, path: Path) -> Co
     lines = _Lines(parts)
     first = _first_of(lines.index["content"])
     kept = first == np.arange(len(first))
-    for number in np.flatnonzero(~kept):
+    for number in np.flatnonzero(~kept).tolist():
         count(corpus.report, "duplicate", lambda n=number: f"{lines.origin(n)} repeats {lines.origin(first[n])}")
     if settings.near_duplicates is not None:
         alike = near_duplicates(_sketches(parts, kept), settings.near_duplicates)
