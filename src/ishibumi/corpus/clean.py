@@ -137,9 +137,11 @@ def language_of(text: str) -> str:
     """ "ja" if at least a fifth of the letters of `text` are kana or kanji, else "en"."""
     if text.isascii():
         return "en"
-    num_japanese = sum(map(len, _JAPANESE.findall(text)))
-    if num_japanese >= 0.2 * len(text):  # the letters are at most all characters
-        return "ja"
+    num_japanese = 0
+    for found in _JAPANESE.finditer(text):
+        num_japanese += found.end() - found.start()
+        if num_japanese >= 0.2 * len(text):  # the letters are at most all characters
+            return "ja"
     return "ja" if num_japanese and num_japanese >= 0.2 * sum(map(str.isalpha, text)) else "en"
 
 

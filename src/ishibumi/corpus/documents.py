@@ -7,6 +7,8 @@ from typing import Any
 
 from ishibumi.corpus.report import Report
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
 
 @dataclass(frozen=True)
 class Document:
@@ -27,7 +29,7 @@ class Document:
     def as_line(self) -> str:
         """The document as a line of JSON."""
         values = self.__dict__ | {"date": self.date.isoformat() if self.date else None}
-        return json.dumps(values, ensure_ascii=False) + "\n"
+        return _ENCODER.encode(values) + "\n"
 
     @classmethod
     def of_line(cls, line: str | bytes) -> "Document":

@@ -14,7 +14,8 @@ NUMBERS = 256
 BAND = 4  # of 16 bits, so that the numbers of a band are one integer of 64 bits
 PARTNERS = 4  # so many earlier texts are remembered; boilerplate would make partners of everything
 _EMPTY = np.uint32(0xFFFFFFFF)
-_FACTORS = np.array([0x9E3779B97F4A7C15 * (2 * n + 1) % 2**64 | 1 for n in range(PIECE)], dtype=np.uint64)
+# Random and odd. (Multiples of one constant would make a hash of a weighted sum, and "ab" and others would be one.)
+_FACTORS = np.random.default_rng(20241126).integers(2**63, 2**64, PIECE, dtype=np.uint64) | np.uint64(1)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 
 

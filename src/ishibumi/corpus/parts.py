@@ -1,6 +1,6 @@
 """Files → parts on disk, each made by itself: by this process, by others beside it, or on another machine.
 
-A block is some files in their order, 16 MB or more, the same wherever it is worked out. Its part is four files:
+A block is some files in their order, 4 MB or more, the same wherever it is worked out. Its part is four files:
 
     00007.jsonl    the documents, cleaned and split, a line each
     00007.npy      a row of INDEX for each document before it was split
@@ -34,7 +34,7 @@ from ishibumi.corpus.split import split_long
 from ishibumi.errors import InputError, IshibumiError
 from ishibumi.settings import DocumentSettings
 
-BLOCK_BYTES = 16 * 2**20
+BLOCK_BYTES = 4 * 2**20
 MAX_PROCESSES = 8  # each takes some 200 MB
 SKETCHED_AT_ONCE = 256
 # The digests of what a document says and of its id, the bytes and lines that it takes, whether its file gives the id.
