@@ -5,7 +5,7 @@ its settings and of the fingerprints before it, has changed.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -74,7 +74,7 @@ def make_knowledge(run: Run, *, watch: Watch = SILENT) -> Artifact:
         check_endpoint(settings.endpoint)
 
     def work(directory: Path) -> dict[str, Any]:
-        documents = load_documents(stage_path(run, "corpus"))
+        documents = list(trained_documents(run))
         items, counts = _made_items(run, documents, watch)
         telling = without_common_answers(items, len(documents))
         unleaked, leaked = remove_leaks(telling, [*(q.question for q in read_questions(exam_paths)), *_free(run)])
@@ -130,12 +130,12 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
     replay_paths = [run.resolve(p) for p in settings.replay.paths]
 
     def work(directory: Path) -> dict[str, Any]:
-        corpus, chats = stage_path(run, "corpus"), _conversations(run, directory)
-        refuse_leaks(run, iterate_documents(corpus), chats, _own_questions(run))
+        chats = _conversations(run, directory)
+        refuse_leaks(run, trained_documents(run), chats, _own_questions(run))
         model = load_model(settings.model, run.base_dir)
         require_trained_template(model, settings.cpt.targets)
         items, replay = load_items(stage_path(run, "knowledge")), read_texts(replay_paths)
-        examples = cpt_examples(model, iterate_documents(corpus), items, replay, chats, settings)
+        examples = cpt_examples(model, trained_documents(run), items, replay, chats, settings)
         manifest = run_stage(
             model,
             examples,
@@ -234,7 +234,8 @@ def check(run: Run) -> list[str]:
     _free(run)
     kept, num_other = for_documents(questions, {d.id for d in corpus.documents})
     chats = _chat_data(run)
-    refuse_leaks(run, corpus.documents, chats.conversations, questions)
+    trained = [document for document in corpus.documents if _is_trained(run, document)]
+    refuse_leaks(run, trained, chats.conversations, questions)
     base = find_base(settings.model.base, run.base_dir)
     if "endpoint" in settings.knowledge.generator:
         check_endpoint(settings.knowledge.endpoint)
@@ -256,6 +257,8 @@ def check(run: Run) -> list[str]:
         *lines,
         *reading,
         f"documents: {len(corpus.documents)}; left out: {left_out}",
+        f"documents that are trained: {len(trained)}; "
+        f"after documents.train_until: {len(corpus.documents) - len(trained)}",
         f"conversations: {len(chats.conversations)}",
         f"exam questions: {len(kept)}; about other documents: {num_other}"
         if settings.exam.questions
@@ -286,6 +289,16 @@ def exam_questions(run: Run, documents: Sequence[Document]) -> list[Question]:
         *drawn_questions(held_out, by_id, split=GENERATED, count=MAX_GENERATED, seed=seed),
         *drawn_questions(load_items(knowledge), by_id, split=TRAINING, count=settings.training_questions, seed=seed),
     ]
+
+
+def trained_documents(run: Run) -> Iterator[Document]:
+    """The documents of the corpus but those after documents.train_until, which are for the exam alone."""
+    yield from (d for d in iterate_documents(stage_path(run, "corpus")) if _is_trained(run, d))
+
+
+def _is_trained(run: Run, document: Document) -> bool:
+    last = run.settings.documents.train_until
+    return last is None or document.date is None or document.date <= last
 
 
 def _free(run: Run) -> list[str]:

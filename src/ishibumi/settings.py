@@ -54,6 +54,9 @@ class DocumentSettings(Section):
     )
     since: dt.date | None = Field(default=None, description="leave out documents dated before this day")
     until: dt.date | None = Field(default=None, description="leave out documents dated after this day")
+    train_until: dt.date | None = Field(
+        default=None, description="do not train on documents dated after this day: the exam may still ask about them"
+    )
     remove_title: bool = Field(default=True, description="take a title line off the text (it is kept as the title)")
     prefix_ja: str = Field(
         default="{date}のニュース:", description="what stands before a Japanese document; {date}, {title}"
