@@ -238,6 +238,10 @@ BROKEN: list[tuple[str, Callable[[], bytes], str]] = [
     ("junk.jsonl.zst", lambda: b"junk", cannot("")),
     ("junk.jsonl.xz", lambda: b"junk", cannot("")),
     ("junk.jsonl.bz2", lambda: b"junk", cannot("")),
+    # found by the fuzzer (experiments/fuzz_readers.py)
+    ("version.zip", lambda: zipped(("a.txt", b"a")).replace(b"PK\x01\x02\x14\x03\x14", b"PK\x01\x02\x14\x03\x62"),
+     cannot("zip file version 9.8")),
+    ("seek.docx", lambda: zipped(("word/document.xml", b"<a/>"))[60:], cannot("")),
     # more of each kind
     ("bom-only.jsonl", lambda: b"\xef\xbb\xbf1", ":1: not an object but a number: 1"),
     ("string.jsonl", lambda: b'"text"\n', ":1: not an object but a string"),
