@@ -51,7 +51,9 @@ def measure(run: Run, items: list[Item], knowledge_dir: Path, base_ppl: dict[str
     """Recall, stops, perplexity ratios and speed of one variant."""
     settings = run.settings
     documents = load_documents(knowledge_dir)
-    chats = read_conversations([(run.resolve(s.path), s.count) for s in settings.chat.sources], settings.seed)
+    chats = read_conversations(
+        [(run.resolve(s.path), s.count) for s in settings.chat.sources], settings.seed
+    ).conversations
     replay = read_texts([run.resolve(p) for p in settings.replay.paths])
     model = load_model(settings.model, run.base_dir)
     started = time.monotonic()

@@ -26,7 +26,7 @@ from pdf_bytes import pdf_bytes
 from typer.testing import CliRunner
 
 from ishibumi.cli import app
-from ishibumi.corpus.read import read_documents, write_corpus
+from ishibumi.corpus.read import read_documents
 from ishibumi.errors import InputError
 from ishibumi.settings import DocumentSettings
 
@@ -238,11 +238,98 @@ BROKEN: list[tuple[str, Callable[[], bytes], str]] = [
     ("junk.jsonl.zst", lambda: b"junk", cannot("")),
     ("junk.jsonl.xz", lambda: b"junk", cannot("")),
     ("junk.jsonl.bz2", lambda: b"junk", cannot("")),
+    # found by the fuzzer (experiments/fuzz_readers.py)
+    ("version.zip", lambda: zipped(("a.txt", b"a")).replace(b"PK\x01\x02\x14\x03\x14", b"PK\x01\x02\x14\x03\x62"),
+     cannot("zip file version 9.8")),
+    ("seek.docx", lambda: zipped(("word/document.xml", b"<a/>"))[60:], cannot("")),
+    # more of each kind
+    ("bom-only.jsonl", lambda: b"\xef\xbb\xbf1", ":1: not an object but a number: 1"),
+    ("string.jsonl", lambda: b'"text"\n', ":1: not an object but a string"),
+    ("true.jsonl", lambda: b"true\n", ":1: not an object but true or false"),
+    ("single-quotes.jsonl", lambda: b"{'text': 'a'}\n", ":1: not JSON (Expecting property name enclosed in double"),
+    ("comma.jsonl", lambda: b'{"text": "abcdef",}\n', ":1: not JSON ("),
+    ("two-objects.jsonl", lambda: GOOD_LINE.strip() * 2 + b"\n", ":1: not JSON (Extra data"),
+    ("cr-only.jsonl", lambda: b'{"text": "a"}\r{"text": \r', ":2: not JSON (Expecting value"),
+    ("tab.jsonl", lambda: b'{"text": "a\tb"}\n', ":1: not JSON (Invalid control character"),
+    ("escape.jsonl", lambda: b'{"text": "\\x41"}\n', ":1: not JSON (Invalid \\escape"),
+    ("mixed.jsonl", lambda: GOOD_LINE + GOOD_LINE.decode().encode("cp932"), ": unknown encoding."),
+    ("utf16-no-mark.jsonl", lambda: GOOD_LINE.decode().encode("utf-16-le"), ": unknown encoding."),
+    ("utf32.jsonl", lambda: GOOD_LINE.decode().encode("utf-32"), ""),
+    ("ebcdic.jsonl", lambda: '{"text": "abcdef ghijk"}'.encode("cp500"), ": unknown encoding."),
+    ("text-true.jsonl", lambda: row(text=True), ":1: text is true or false, not a text"),
+    ("text-object.jsonl", lambda: row(text={"ja": "a"}), ":1: text is an object, not a text"),
+    ("date-list.jsonl", lambda: row(date=["2024-09-01"]), ":1: date is a list"),
+    ("date-true.jsonl", lambda: row(date=True), ":1: date is true or false"),
+    ("date-month-13.jsonl", lambda: row(date="2024-13-01"), ":1: there is no date 2024-13-01"),
+    ("date-era.jsonl", lambda: row(date="令和6年2月30日"), ":1: there is no date 令和6年2月30日"),
+    ("date-half.jsonl", lambda: row(date="2024年9月"), ":1: cannot read the date 2024年9月."),
+    ("date-minus.jsonl", lambda: row(date=-5), ":1: cannot read the date -5."),
+    ("url-list.jsonl", lambda: row(url=["a"]), ":1: url is a list"),
+    ("same-number.jsonl", lambda: row(id=7) + row(id="7", text="別の文書がここにある。"), ":2: the id 7 is already"),
+    ("text-name.jsonl", lambda: b'{"TEXT ": 5}\n', ":1: TEXT  is a number, not a text"),
+    ("colon.json", lambda: b'[{"text" "a"}]', ":1: not JSON (Expecting ':' delimiter"),
+    ("nan.json", lambda: b'[{"text": nan}]', ":1: not JSON (Expecting value"),
+    ("string.json", lambda: b'"abc"', ":1: not an object but a string"),
+    ("closed-twice.json", lambda: b'[{"text": "a"}]]', ":1: not JSON (Extra data"),
+    ("nul.json", lambda: b"\0\0\0", ":1: not JSON"),
+    ("nul.csv", lambda: b"text,date\na\0b,c,d\n", ":2: cannot be read: "),
+    ("formula.csv", lambda: '本文,日付\n"=HYPERLINK(""http://x"",""a"")","=NOW()"\n'.encode(), 
+     ":2: cannot read the date =NOW()."),
+    ("formula.xlsx", lambda: xlsx(["text", "date"], ["本文がここにあります。", "=1/0"]), ""),
+    ("one-column.csv", lambda: b"hello\nworld\n", ":2: no text. Columns here: hello."),
+    ("no-names.csv", lambda: b",,\na,b,c\n", ":2: no text. Columns here: "),
+    ("semicolons.csv", lambda: b"text;date\nabcdef;2024-02-30\n", ":2: there is no date 2024-02-30"),
+    ("wide.csv", lambda: b"text" + b",c" * 100_000 + b"\nabc" + b",1" * 100_001 + b"\n", cannot("100002 values", ":2")),
+    ("no-text.tsv", lambda: b"a\tb\n1\t2\n", ":2: no text. Columns here: a, b."),
+    ("spaces.tsv", lambda: b"text date\nabc def\n", ":2: no text. Columns here: text date."),
+    ("footer.parquet", lambda: b"PAR1" + b"\xff\xff\xff\x7fPAR1", cannot("")),
+    ("encrypted.parquet", lambda: b"PARE" + b"\0" * 99 + b"PARE", cannot("")),
+    ("number-text.parquet", lambda: parquet(pa.table({"text": [1, 2]})), "#1: text is a number, not a text"),
+    ("bytes-text.parquet", lambda: parquet(pa.table({"text": [b"\xff"]})), "#1: text is an object, not a text"),
+    ("bad-utf8.parquet", lambda: parquet(pa.table({"text": pa.array([b"\xff\xfe"]).view(pa.utf8())})), cannot("")),
+    ("dates.parquet", lambda: parquet(pa.table({"text": ["abcdefgh"], "date": ["soon"]})),
+     "#1: cannot read the date soon."),
+    ("bad-utf8.arrow", lambda: arrow(pa.table({"text": pa.array([b"\xff\xfe"]).view(pa.utf8())})), cannot("")),
+    ("no-text.arrow", lambda: arrow(pa.table({"n": [1]})), "#1: no text. Columns here: n."),
+    ("empty.arrow", lambda: b"", cannot("")),
+    ("magic.arrow", lambda: b"ARROW1\0\0" + b"\xff" * 200, cannot("")),
+    ("cut.xlsx", lambda: xlsx(["text"], ["a"])[:-200], cannot("")),
+    ("dates.xlsx", lambda: xlsx(["text", "date"], ["本文がここにあります。", "soon"]),
+     ":Sheet:2: cannot read the date soon."),
+    ("sheet.xlsx", lambda: zipped(("xl/workbook.xml", b"<workbook>")), cannot("")),
+    ("zip.docx", lambda: zipped(("word/document.xml", b"")), cannot("no element found")),
+    ("entity.docx", lambda: zipped(("word/document.xml", f"{LAUGHS}]><a>&j;</a>".encode())), cannot("")),
+    ("latin.htm", lambda: "<p>Quiñones à la carte".encode("latin-1"), ": unknown encoding."),
+    ("long.html", lambda: b"<p>" + b"a" * LONG, cannot("more than 8 MB")),
+    ("version.pdf", lambda: b"%PDF-9.9\n%%EOF", cannot("not a PDF")),
+    ("cut.pdf", lambda: pdf_bytes([[(50, 700, "abc")]])[:300], cannot("")),
+    ("no-pages.pdf", lambda: pdf_bytes([]), cannot("")),
+    ("tags.xml", lambda: b"<mediawiki><page></wrong></mediawiki>", cannot("mismatched tag")),
+    ("nul.xml", lambda: b"<mediawiki>\0</mediawiki>", cannot("not well-formed")),
+    ("text.xml", lambda: b"just words", cannot("syntax error")),
+    ("empty.xml", lambda: b"", cannot("no element found")),
+    ("html-only-picture.eml", lambda: b"Subject: a\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: "
+     b"image/png\n\nx\n--b--\n", cannot("the message has no text", ":1")),
+    ("base64.eml", lambda: b"Subject: a\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64"
+     b"\n\n/////w==\n", ":1: unknown encod"),
+    ("date.eml", lambda: b"Subject: a\nDate: someday\n\nabcdef ghijk\n", ":1: cannot read the date someday."),
+    ("bytes.mbox", lambda: b"From a\nSubject: b\n\n\xff\xff\xff\n", ":1: unknown encod"),
+    ("nul.txt", lambda: b"\xff\0\xff\0\xff", ": unknown encoding."),
+    ("half.md", lambda: "図書館".encode()[:-1], ": unknown encoding."),
+    ("space.zip", lambda: zipped(("a/../../b.txt", b"a")), cannot("its name leads out", "!/a/../../b.txt")),
+    ("backslash.zip", lambda: zipped(("..\\a.txt", b"a")), cannot("its name leads out", "!/..\\a.txt")),
+    ("bytes.zip", lambda: zipped(("a.txt", b"\xff\xff")), "!/a.txt: unknown encoding."),
+    ("root.tar", lambda: tarred(("/etc/a.txt", b"a")), cannot("its name leads out", "!//etc/a.txt")),
+    ("row.tar", lambda: tarred(("a.jsonl", b"{")), "!/a.jsonl:1: not JSON"),
+    ("row.tar.gz", lambda: gzip.compress(tarred(("a.jsonl", b"{"))), "!/a.jsonl:1: not JSON"),
+    ("bytes.txt.gz", lambda: gzip.compress(b"\xff\xff"), ": unknown encoding."),
+    ("empty.jsonl.gz", lambda: b"\x1f\x8b", cannot("")),
+    ("cut.jsonl.zst", lambda: pa.compress(GOOD_LINE * 100, "zstd", asbytes=True)[:20], cannot("")),
 ]  # fmt: skip
 
 
-def test_there_are_at_least_sixty() -> None:
-    assert len({name for name, _, _ in BROKEN}) == len(BROKEN) >= 60
+def test_there_are_at_least_a_hundred_and_fifty() -> None:
+    assert len({name for name, _, _ in BROKEN}) == len(BROKEN) >= 150
 
 
 @pytest.mark.parametrize(("name", "make", "message"), BROKEN, ids=[name for name, _, _ in BROKEN])
@@ -250,21 +337,18 @@ def test_a_broken_input_is_told_or_counted(tmp_path: Path, name: str, make: Call
     path, good = tmp_path / name, tmp_path / "good.jsonl"
     path.write_bytes(make())
     good.write_bytes(GOOD_LINE)
-    started = time.perf_counter()
+    started = time.process_time()  # of this process alone: the machine may be busy with other work
     with pytest.raises(InputError) as caught:
         read_documents([path, good], STOP)
-    stopped = time.perf_counter()
+    stopped = time.process_time()
     corpus = read_documents([path, good], SKIP)
-    assert max(stopped - started, time.perf_counter() - stopped) < MOST_SECONDS
+    assert max(stopped - started, time.process_time() - stopped) < MOST_SECONDS
     assert f"{path}{message}" in caught.value.message
     assert caught.value.hint
     assert "\n" not in caught.value.message and len(caught.value.message) < 600
     assert corpus.documents[-1].text == GOOD["text"] or corpus.report["duplicate"]["count"] >= 1
     assert f"{path}{message}" in corpus.report["bad"]["examples"][0]
-    write_corpus(corpus, tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
-        [name, "good.jsonl", "documents.jsonl", "report.json", "reading.json"]
-    )
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([name, "good.jsonl"])
 
 
 def test_links_that_lead_in_circles_or_nowhere_end(tmp_path: Path) -> None:
@@ -318,16 +402,16 @@ def test_control_characters_and_halves_of_pairs_leave_the_text(tmp_path: Path) -
     )
     corpus = read_documents([tmp_path / "a.jsonl"], STOP)
     assert [(d.text, d.id) for d in corpus.documents] == [("NUL and half", "?")]
-    write_corpus(corpus, tmp_path)
 
 
 HUGE = """
-import resource, sys, zlib
+import resource, sys
 from pathlib import Path
 from ishibumi.corpus.read import read_documents
 from ishibumi.settings import DocumentSettings
 report = read_documents([Path(p) for p in sys.argv[1:]], DocumentSettings(on_bad="skip")).report
-print(report["bad"]["count"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+print(report["bad"]["count"], max(u.ru_maxrss for u in used) * 1024, sum(u.ru_utime + u.ru_stime for u in used))
 """
 
 
@@ -345,10 +429,8 @@ def test_a_line_of_a_gigabyte_and_bombs_stay_within_time_and_memory(tmp_path: Pa
     paths[2].write_bytes(gzip.compress(b"a" * 2**30, compresslevel=1))
     paths[3].write_bytes(docx("<w:p><w:r><w:t>a</w:t></w:r></w:p>" * 850_000))
     paths[4].write_bytes(row(text="もう一つの文書がここにあるので読まれる。"))
-    started = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", HUGE, *map(str, paths)], capture_output=True, text=True, check=True)
-    seconds = time.perf_counter() - started
-    num_bad, most_bytes = map(int, done.stdout.split())
+    num_bad, most_bytes, seconds = map(float, done.stdout.split())
     print(f"{seconds:.1f} s, {most_bytes / 2**30:.2f} GB, {num_bad} bad")
     assert num_bad >= 3
     assert most_bytes < MOST_BYTES

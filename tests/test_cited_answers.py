@@ -37,7 +37,7 @@ def test_both_stages_train_answers_with_their_source_if_that_is_set(
     model = tiny.load(model_dir("llama"))
     settings = Settings.model_validate({"knowledge": {"cite": cites}, "documents": {"prefix_share": 0.0}})
     made = [
-        cpt_examples(model, [FINAL], [item], [], [], settings)[1],
+        list(cpt_examples(model, [FINAL], [item], [], [], settings))[1],
         sft_examples(model, [FINAL], [item], [], settings)[0],
     ]
     for example in made:

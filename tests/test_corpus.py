@@ -10,9 +10,10 @@ import pytest
 from ishibumi.corpus.clean import clean_text, language_of, split_title
 from ishibumi.corpus.dates import format_date, parse_date
 from ishibumi.corpus.documents import Document
-from ishibumi.corpus.read import Corpus, load_documents, prefixed, read_documents, write_corpus
+from ishibumi.corpus.read import load_documents, read_documents, write_corpus
 from ishibumi.corpus.readers.columns import NAMES
 from ishibumi.corpus.readers.files import read_rows
+from ishibumi.corpus.rows import prefixed
 from ishibumi.corpus.texts import read_texts
 from ishibumi.errors import InputError, UsageError
 from ishibumi.settings import DocumentSettings
@@ -210,7 +211,7 @@ def test_a_file_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) ->
 def test_a_format_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.touch()
-    assert refusal(path).startswith(f'{path}: cannot read ".png" files. Readable: .jsonl, .ndjson, .json, .txt, .md, ')
+    assert refusal(path).startswith(f'{path}: cannot read ".png" files. Readable: .jsonl, .ndjson, .json, .csv, .tsv, ')
 
 
 @pytest.mark.parametrize("data", [b'{"text": "\xff\xff"}', '{"text": "Julián Quiñones"}'.encode("latin-1")])
@@ -298,10 +299,22 @@ def test_the_same_text_on_another_day_is_no_duplicate(tmp_path: Path) -> None:
 
 
 def test_a_corpus_is_read_back_as_it_was_written(tmp_path: Path) -> None:
-    documents = [Document("a", BODY, None, DAY, "ja", "x:1"), Document("b", "b", "t", None, "en", "x:2")]
-    write_corpus(Corpus(documents, {"empty": {"count": 1, "examples": ["x:3: "]}}), tmp_path)
-    assert load_documents(tmp_path) == documents
-    assert json.loads((tmp_path / "report.json").read_text()) == {"empty": {"count": 1, "examples": ["x:3: "]}}
+    rows = [
+        {"id": "a", "text": BODY, "date": "2024-09-01", "url": "u"},
+        {"id": "b", "title": "t", "text": "Body here."},
+        {},
+    ]
+    path = jsonl(tmp_path / "a.jsonl", *rows[:2], {"text": ""})
+    out = tmp_path / "out"
+    out.mkdir()
+    corpus = write_corpus([path], SETTINGS.model_copy(update={"prefix_share": 0.0}), out)
+    assert load_documents(out) == [
+        Document("a", BODY, None, DAY, "ja", f"{path}:1", "u"),
+        Document("b", "Body here.", "t", None, "en", f"{path}:2"),
+    ]
+    assert json.loads((out / "report.json").read_text()) == corpus.report
+    assert corpus.report == {"empty": {"count": 1, "examples": [f"{path}:3: "]}}
+    assert sorted(p.name for p in out.iterdir()) == ["documents.jsonl", "reading.json", "report.json"]
 
 
 # --- what is trained

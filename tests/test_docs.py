@@ -144,7 +144,7 @@ def test_the_rows_of_json_are_read_as_what_they_are(page: Path, tmp_path: Path) 
     assert [(d.id, d.title, d.language, str(d.date)) for d in documents] == [
         ("n1", "南町図書館が開館", "ja", "2024-09-01")
     ]
-    assert [m["role"] for c in read_conversations([(paths[1], None)], seed=1) for m in c.messages] == [
+    assert [m["role"] for c in read_conversations([(paths[1], None)], seed=1).conversations for m in c.messages] == [
         "user",
         "assistant",
     ]

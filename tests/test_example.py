@@ -71,7 +71,9 @@ def items(tmp_path_factory: pytest.TempPathFactory) -> list[Item]:
 
 def general_texts() -> list[str]:
     """Replay texts, conversations and the exam's worked examples."""
-    chats = read_conversations([(GENERAL / f"chat_{language}.jsonl", None) for language in ("ja", "en")], 1)
+    chats = read_conversations(
+        [(GENERAL / f"chat_{language}.jsonl", None) for language in ("ja", "en")], 1
+    ).conversations
     texts = ["\n".join(m["content"] for m in chat.messages) for chat in chats]
     texts += read_texts([GENERAL / f"replay_{language}.jsonl" for language in ("ja", "en")])
     return texts + [f"{shot.question}\n{shot.answer}" for shots in SHOTS.values() for shot in shots]
@@ -181,7 +183,7 @@ def test_nothing_that_the_example_trains_on_stops_its_run(name: str) -> None:
     asked = read_questions([run.resolve(p) for p in run.settings.exam.questions])
     assert {q.split for q in asked} == {"held_out", "reversed", "combined", "unanswerable"}
     sources = [(run.resolve(source.path), source.count) for source in run.settings.chat.sources]
-    refuse_leaks(run, documents, read_conversations(sources, run.settings.seed), asked)
+    refuse_leaks(run, documents, read_conversations(sources, run.settings.seed).conversations, asked)
     planted = replace(documents[3], text=f"{documents[3].text}\n{asked[-1].question}")
     with pytest.raises(UsageError, match=rf"{planted.id}\) and question {asked[-1].id}"):
         refuse_leaks(run, [planted], [], asked)

@@ -284,7 +284,7 @@ def test_neither_articles_nor_general_texts_have_the_exams_wording() -> None:
     exam += [row["question"] for row in rows("free_questions_ja.jsonl")]
     sets = exam_sets(exam)
     assert [i for i, row in ARTICLES.items() if shares_ngram(sets, row["text"])] == []
-    chats = read_conversations([(GENERAL / "chat_ja.jsonl", None)], 1)
+    chats = read_conversations([(GENERAL / "chat_ja.jsonl", None)], 1).conversations
     general = ["\n".join(m["content"] for m in chat.messages) for chat in chats]
     general += read_texts([GENERAL / f"{name}_ja.jsonl" for name in ("replay", "heldout")])
     assert [text for text in general if shares_ngram(sets, text)] == []

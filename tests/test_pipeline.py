@@ -207,6 +207,18 @@ def test_a_changed_setting_remakes_what_depends_on_it_and_nothing_else(project: 
     assert (code, made_and_kept(err)) == (0, (["exam", "report"], ["corpus", "knowledge", "cpt", "sft"]))
 
 
+def test_documents_after_train_until_are_asked_about_and_not_trained(project: Path) -> None:
+    until = "documents.train_until=2026-07-01"
+    assert call("sft", project, "--set", until, "--set", "sft.epochs=0")[0] == 0
+    run_dir = project.parent / "run"
+    assert {item.document_id for item in load_items(run_dir / "knowledge")} == {"b"}
+    assert artifacts.load(run_dir / "cpt").manifest["texts"]["document"] == 1
+    assert [d.id for d in load_documents(run_dir / "corpus")] == ["a", "b", "c"]
+    lines = call("check", project, "--set", until)[1].splitlines()
+    assert "documents that are trained: 1; after documents.train_until: 2" in lines
+    assert "exam questions: 3; about other documents: 1" in lines
+
+
 def test_without_chat_tuning_the_engraved_model_is_the_finished_one(project: Path) -> None:
     flags = ("--set", "sft.epochs=0", "--set", "sft.kept=1", "--set", "exam.general=[]", "--set", "exam.questions=[]")
     flags += ("--set", "exam.training_questions=0", "--set", "exam.generated_share=0")

@@ -17,7 +17,7 @@ _HOMES = {
     "make_items": ("ishibumi.knowledge.generator", "make_items"),
     "check": ("ishibumi.pipeline", "check"),
     "run": ("ishibumi.pipeline", "run"),
-    "build_corpus": ("ishibumi.pipeline", "build_corpus"),
+    "build_corpus": ("ishibumi.corpus_stage", "build_corpus"),
     "make_knowledge": ("ishibumi.pipeline", "make_knowledge"),
     "continue_pretraining": ("ishibumi.pipeline", "continue_pretraining"),
     "tune_chat": ("ishibumi.pipeline", "tune_chat"),

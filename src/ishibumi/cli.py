@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -97,9 +98,32 @@ def check(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, run
 
 
 @app.command()
-def corpus(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, run_dir: RunDirOption = None) -> None:
-    """Read, clean and date the documents."""
-    _run_until("corpus", settings, set_, run_dir)
+def corpus(
+    settings: SettingsFile = DEFAULT_SETTINGS,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Do only the Ith of N shares; corpus without it joins them.")
+    ] = None,
+    set_: SetOption = None,
+    run_dir: RunDirOption = None,
+) -> None:
+    """Read, clean and date the documents.
+
+    For many documents, processes or machines that share the run directory may each do a share of the work first.
+    """
+    if shard is None:
+        _run_until("corpus", settings, set_, run_dir)
+        return
+    with _edge():
+        number, _, num_shards = shard.partition("/")
+        if not (number.isdecimal() and num_shards.isdecimal() and 1 <= int(number) <= int(num_shards)):
+            raise UsageError(
+                f"--shard {shard} is no share of the work.",
+                hint="Write --shard I/N with I from 1 to N, for example --shard 3/8",
+                hint_ja="--shard 3/8 のように、1 から N までの番号と N を書いてください。",
+            )
+        from ishibumi.corpus_stage import prepare_shard
+
+        print(prepare_shard(_load(settings, set_, run_dir), (int(number), int(num_shards))))
 
 
 @app.command()
@@ -193,6 +217,9 @@ def show(
         Literal["all", "raw", "cleaned", "prefixed", "items"],
         typer.Option(help="As it is read, cleaned or trained, or what was made from it."),
     ] = "all",
+    mask: Annotated[
+        bool, typer.Option("--mask", help="The tokens of a document, item or conversation, and which are learned.")
+    ] = False,
     set_: SetOption = None,
     run_dir: RunDirOption = None,
 ) -> None:
@@ -208,6 +235,12 @@ def show(
         if document is None:
             for entry in list_documents(loaded):
                 print(entry.id, entry.date or "-", entry.title or entry.text[:40], sep="\t")
+        elif mask:
+            from rich.console import Console
+
+            from ishibumi.use.mask import show_mask
+
+            Console(highlight=False, soft_wrap=True).print(show_mask(loaded, document))
         else:
             print(shown(loaded, document, PARTS if part == "all" else (part,)))
 
@@ -257,15 +290,20 @@ def main() -> None:
 def _run_until(stage: str, settings: Path, set_: list[str] | None, run_dir: Path | None) -> None:
     with _edge(can_go_on=True) as display:
         loaded = _load(settings, set_, run_dir)
-        from ishibumi import pipeline
+        if stage == "corpus":
+            from ishibumi.corpus_stage import run_corpus as make
+        else:
+            from ishibumi.pipeline import run as run_stages
 
+            make = partial(run_stages, until=stage)
         if int(os.environ.get("RANK", "0")) > 0:  # torchrun's further processes: the first speaks and stops for all
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            pipeline.run(loaded, until=stage)
+            if stage != "corpus":
+                make(loaded)
             return
         default_handler = signal.signal(signal.SIGINT, lambda *_: display.ask_to_stop())
         try:
-            result_dir = pipeline.run(loaded, watch=display, until=stage)
+            result_dir = make(loaded, watch=display)
         finally:
             signal.signal(signal.SIGINT, default_handler)
         if stage == "report":

@@ -20,7 +20,7 @@ MAX_SHOWN = 5
 
 
 def refuse_leaks(
-    run: Run, documents: Sequence[Document], chats: Sequence[Conversation], questions: Sequence[Question]
+    run: Run, documents: Iterable[Document], chats: Sequence[Conversation], questions: Sequence[Question]
 ) -> None:
     """Raise UsageError, with places and shared words, if a document, replay text or conversation has exam wording."""
     wording = [(question.id, question.question) for question in questions]

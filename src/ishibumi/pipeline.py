@@ -10,19 +10,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from ishibumi import artifacts
-from ishibumi.artifacts import Artifact, fingerprint, write_jsonl
+from ishibumi.artifacts import Artifact, write_jsonl
 from ishibumi.config import Run, describe
-from ishibumi.corpus.chat_data import Conversation, read_conversations
+from ishibumi.corpus.chat_data import ChatData, Conversation, read_conversations
 from ishibumi.corpus.clean import language_of
 from ishibumi.corpus.documents import Document
-from ishibumi.corpus.read import load_documents, read_documents, write_corpus
+from ishibumi.corpus.read import iterate_documents, load_documents, read_documents
 from ishibumi.corpus.readers.inputs import local_files
 from ishibumi.corpus.texts import read_texts
+from ishibumi.corpus_stage import SILENT, Watch, build_corpus, make_stage, stage_path, wanted_fingerprint
 from ishibumi.errors import UsageError
 from ishibumi.exam.drawn import drawn_questions
 from ishibumi.exam.evaluate import UNTRAINED_ARMS
@@ -37,7 +38,6 @@ from ishibumi.knowledge.writer_endpoint import check_endpoint
 from ishibumi.knowledge.written import Writer, what_counts, write_items
 from ishibumi.leak_check import refuse_leaks
 from ishibumi.loggers import check_loggers, logging_to
-from ishibumi.memory import release
 from ishibumi.models.load import LoadedModel, base_identity, find_base, load_finished, load_model, pick_device
 from ishibumi.report_stage import fill_report
 from ishibumi.settings import Arm
@@ -49,48 +49,13 @@ from ishibumi.training.saved import keep_share, save_merged
 from ishibumi.training.sft import sft_examples, sft_mix
 from ishibumi.training.splitting import whole
 from ishibumi.training.stage import run_stage
+from ishibumi.training.stop_gate import require_trained_template
 from ishibumi.training.trainer import StepRecord
 
 STAGES = ("corpus", "knowledge", "cpt", "sft", "exam", "report")
 TRAINING_STAGES = ("cpt", "sft")  # several processes do these together
 NUM_TOGETHER = STAGES.index("sft") + 1  # after these stages the first process goes on alone
 MAX_GENERATED = 200  # generated questions that are asked: enough for an interval of ±7 points
-FORMAT = 1  # raise it when a change of code makes old stages wrong
-
-
-class Watch(Protocol):
-    """Who is told what happens, and who may stop it; the library itself prints nothing."""
-
-    def stage_started(self, stage: str) -> None:
-        """A stage that must be made begins."""
-
-    def stage_finished(self, stage: str, manifest: dict[str, Any], reused: bool) -> None:
-        """A stage is done, or was there already."""
-
-    def step(self, stage: str, record: Any) -> None:
-        """One optimizer step (trainer.StepRecord)."""
-
-    def answered(self, arm: str, done: int, total: int) -> None:
-        """So many questions of an arm, or prompts of a generator, have been answered."""
-
-    def should_stop(self) -> bool:
-        """Whether the user asked to stop."""
-        ...
-
-
-class Silent:
-    """Watches nothing."""
-
-    def stage_started(self, stage: str) -> None: ...
-    def stage_finished(self, stage: str, manifest: dict[str, Any], reused: bool) -> None: ...
-    def step(self, stage: str, record: Any) -> None: ...
-    def answered(self, arm: str, done: int, total: int) -> None: ...
-    def should_stop(self) -> bool:
-        """Never."""
-        return False
-
-
-SILENT: Watch = Silent()
 
 
 def run(run: Run, *, watch: Watch = SILENT, until: str = STAGES[-1]) -> Path:
@@ -102,7 +67,7 @@ def run(run: Run, *, watch: Watch = SILENT, until: str = STAGES[-1]) -> Path:
     """
     if until not in STAGES:
         raise UsageError(f'There is no stage "{until}". Stages: {", ".join(STAGES)}.')
-    makers = (build_corpus, make_knowledge, continue_pretraining, tune_chat, evaluate, write_report)
+    makers = (_read_documents, make_knowledge, continue_pretraining, tune_chat, evaluate, write_report)
     check_loggers(run.settings.machine.log_to)
     wanted = makers[: STAGES.index(until) + 1]
     with contextlib.ExitStack() as held:
@@ -116,18 +81,12 @@ def run(run: Run, *, watch: Watch = SILENT, until: str = STAGES[-1]) -> Path:
     return run.run_dir
 
 
-def build_corpus(run: Run, *, watch: Watch = SILENT) -> Artifact:
-    """documents → corpus/documents.jsonl, with a report of everything that was left out."""
-    settings = run.settings.documents
-    paths = [run.resolve(p) for p in settings.paths]
-
-    def work(directory: Path) -> dict[str, Any]:
-        corpus = read_documents(paths, settings)
-        write_corpus(corpus, directory)
-        return {"documents": len(corpus.documents), "left_out": {k: v["count"] for k, v in corpus.report.items()}}
-
-    files = local_files(paths)
-    return _stage(run, "corpus", watch, [settings.model_dump(), [path.name for path in files], *files], work)
+def _read_documents(run: Run, *, watch: Watch) -> Artifact:
+    """The corpus stage, which the first of several processes makes."""
+    if rank() == 0:
+        build_corpus(run, watch=watch)
+    wait()
+    return artifacts.load(stage_path(run, "corpus"))
 
 
 def make_knowledge(run: Run, *, watch: Watch = SILENT) -> Artifact:
@@ -142,7 +101,7 @@ def make_knowledge(run: Run, *, watch: Watch = SILENT) -> Artifact:
         check_endpoint(settings.endpoint)
 
     def work(directory: Path) -> dict[str, Any]:
-        documents = load_documents(_path(run, "corpus"))
+        documents = list(trained_documents(run))
         items, counts = _made_items(run, documents, watch)
         telling = without_common_answers(items, len(documents))
         unleaked, leaked = remove_leaks(telling, [*(q.question for q in read_questions(exam_paths)), *_free(run)])
@@ -198,13 +157,14 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
     replay_paths = [run.resolve(p) for p in settings.replay.paths]
 
     def work(directory: Path) -> dict[str, Any]:
-        documents, chats = load_documents(_path(run, "corpus")), _conversations(run)
-        refuse_leaks(run, documents, chats, _own_questions(run))
+        chats = _conversations(run, directory)
+        refuse_leaks(run, trained_documents(run), chats, _own_questions(run))
         model, split_on = _load_to_train(run)
-        items, replay = load_items(_path(run, "knowledge")), read_texts(replay_paths)
+        require_trained_template(model, settings.cpt.targets)
+        items, replay = load_items(stage_path(run, "knowledge")), read_texts(replay_paths)
         if settings.replay.rehearsal_texts:
             replay += _rehearsal(run, model, replay, directory, watch)
-        examples = cpt_examples(model, documents, items, replay, chats, settings)
+        examples = cpt_examples(model, trained_documents(run), items, replay, chats, settings)
         with _telling(run, "cpt", watch) as on_step:
             manifest = run_stage(
                 model,
@@ -231,7 +191,7 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
         base_identity(settings.model.base, run.base_dir),
         *_existing(replay_paths),
     ]
-    return _stage(run, "cpt", watch, [*inputs, *_existing(_chat_paths(run))], work)
+    return _stage(run, "cpt", watch, [*inputs, *local_files(_chat_paths(run))], work)
 
 
 def tune_chat(run: Run, *, watch: Watch = SILENT) -> Artifact:
@@ -239,11 +199,12 @@ def tune_chat(run: Run, *, watch: Watch = SILENT) -> Artifact:
     settings = run.settings
 
     def work(directory: Path) -> dict[str, Any]:
-        model, split_on = _load_to_train(run, weights=_path(run, "cpt") / "model")
+        model, split_on = _load_to_train(run, weights=stage_path(run, "cpt") / "model")
         manifest: dict[str, Any] = {"steps": 0}
-        chats = _conversations(run)
+        chats = _conversations(run, directory)
         if settings.sft.epochs > 0 and chats:
-            documents, items = load_documents(_path(run, "corpus")), load_items(_path(run, "knowledge"))
+            require_trained_template(model, [*settings.cpt.targets, *settings.sft.targets])
+            documents, items = load_documents(stage_path(run, "corpus")), load_items(stage_path(run, "knowledge"))
             examples = sft_examples(model, documents, items, chats, settings)
             with _telling(run, "sft", watch) as on_step:
                 manifest = run_stage(
@@ -265,7 +226,7 @@ def tune_chat(run: Run, *, watch: Watch = SILENT) -> Artifact:
         return manifest
 
     inputs = [settings.sft.model_dump(), settings.chat.model_dump(), settings.seed, _of(run, "cpt")]
-    return _stage(run, "sft", watch, [*inputs, *_existing(_chat_paths(run))], work)
+    return _stage(run, "sft", watch, [*inputs, *local_files(_chat_paths(run))], work)
 
 
 def evaluate(run: Run, *, watch: Watch = SILENT) -> Artifact:
@@ -276,7 +237,7 @@ def evaluate(run: Run, *, watch: Watch = SILENT) -> Artifact:
     free_paths = [run.resolve(p) for p in settings.free_questions]
 
     def work(directory: Path) -> dict[str, Any]:
-        documents = {d.id: d for d in load_documents(_path(run, "corpus"))}
+        documents = {d.id: d for d in load_documents(stage_path(run, "corpus"))}
         questions = exam_questions(run, list(documents.values()))
         num_left_out = for_documents(_own_questions(run), documents)[1]
         general: dict[str, list[str]] = {}
@@ -295,7 +256,7 @@ def write_report(run: Run, *, watch: Watch = SILENT) -> Artifact:
     """Everything before → report/report.html and report/summary.json."""
 
     def work(directory: Path) -> dict[str, Any]:
-        questions = exam_questions(run, load_documents(_path(run, "corpus")))
+        questions = exam_questions(run, load_documents(stage_path(run, "corpus")))
         return fill_report(run, run.run_dir, questions, directory)
 
     inputs = [run.settings.model_dump(), run.origins, _of(run, "exam"), _of(run, "knowledge")]
@@ -311,8 +272,9 @@ def check(run: Run) -> list[str]:
     questions = _own_questions(run)
     _free(run)
     kept, num_other = for_documents(questions, {d.id for d in corpus.documents})
-    chats = _conversations(run)
-    refuse_leaks(run, corpus.documents, chats, questions)
+    chats = _chat_data(run)
+    trained = [document for document in corpus.documents if _is_trained(run, document)]
+    refuse_leaks(run, trained, chats.conversations, questions)
     base = find_base(settings.model.base, run.base_dir)
     if "endpoint" in settings.knowledge.generator:
         check_endpoint(settings.knowledge.endpoint)
@@ -321,7 +283,12 @@ def check(run: Run) -> list[str]:
     left_out = ", ".join(f"{reason} {left['count']}" for reason, left in corpus.report.items()) or "none"
     reading = [
         f"{name} {what}: {told['count']} (such as {told['examples'][0]})"
-        for name, rules in (("columns", corpus.columns), ("changed", corpus.changes))
+        for name, rules in (
+            ("columns", corpus.columns),
+            ("changed", corpus.changes),
+            ("conversation left out:", chats.left_out),
+            ("conversation noticed:", chats.suspected),
+        )
         for what, told in rules.items()
     ]
     lines = [f"{row.key} = {row.value or '(not set)'}  ({row.origin})" for row in describe(run)]
@@ -329,7 +296,9 @@ def check(run: Run) -> list[str]:
         *lines,
         *reading,
         f"documents: {len(corpus.documents)}; left out: {left_out}",
-        f"conversations: {len(chats)}",
+        f"documents that are trained: {len(trained)}; "
+        f"after documents.train_until: {len(corpus.documents) - len(trained)}",
+        f"conversations: {len(chats.conversations)}",
         f"exam questions: {len(kept)}; about other documents: {num_other}"
         if settings.exam.questions
         else "exam questions: none given; some generated ones are kept out of training (exam.generated_share)",
@@ -352,7 +321,7 @@ def exam_sides(run: Run) -> list[Side]:
 def exam_questions(run: Run, documents: Sequence[Document]) -> list[Question]:
     """The exam's questions about these documents, and those that are drawn from what the run generated."""
     by_id, settings, seed = {d.id: d for d in documents}, run.settings.exam, run.settings.seed
-    knowledge = _path(run, "knowledge")
+    knowledge = stage_path(run, "knowledge")
     own = for_documents(_own_questions(run), by_id)[0]
     held_out = [] if settings.questions else load_held_out(knowledge)
     return [
@@ -360,6 +329,16 @@ def exam_questions(run: Run, documents: Sequence[Document]) -> list[Question]:
         *drawn_questions(held_out, by_id, split=GENERATED, count=MAX_GENERATED, seed=seed),
         *drawn_questions(load_items(knowledge), by_id, split=TRAINING, count=settings.training_questions, seed=seed),
     ]
+
+
+def trained_documents(run: Run) -> Iterator[Document]:
+    """The documents of the corpus but those after documents.train_until, which are for the exam alone."""
+    yield from (d for d in iterate_documents(stage_path(run, "corpus")) if _is_trained(run, d))
+
+
+def _is_trained(run: Run, document: Document) -> bool:
+    last = run.settings.documents.train_until
+    return last is None or document.date is None or document.date <= last
 
 
 def _free(run: Run) -> list[str]:
@@ -375,23 +354,17 @@ def _own_questions(run: Run) -> list[Question]:
 def _stage(
     run: Run, stage: str, watch: Watch, inputs: Sequence[Any], work: Callable[[Path], dict[str, Any]]
 ) -> Artifact:
-    path = _path(run, stage)
-    wanted = fingerprint(FORMAT, stage, *inputs)
-    reused = first_says(artifacts.is_current(path, wanted))
-    to_do = first_says(artifacts.is_to_do(path, wanted))
-    if rank() > 0:
-        if to_do and stage in TRAINING_STAGES:
-            work(artifacts.partial_of(path))
-        wait()
-        return artifacts.load(path)
-    if not reused:
-        watch.stage_started(stage)
-    artifact = artifacts.build(path, wanted, work)
-    if not reused:
-        release()
+    """The stage, made by one process; of several the first does it, and all of them the training."""
+    if num_ranks() == 1:
+        return make_stage(run, stage, watch, inputs, work)
+    path = stage_path(run, stage)
+    to_do = first_says(artifacts.is_to_do(path, wanted_fingerprint(stage, inputs)))
+    if rank() == 0:
+        make_stage(run, stage, watch, inputs, work)
+    elif to_do and stage in TRAINING_STAGES:
+        work(artifacts.partial_of(path))
     wait()
-    watch.stage_finished(stage, artifact.manifest, reused)
-    return artifact
+    return artifacts.load(path)
 
 
 @contextlib.contextmanager
@@ -443,12 +416,8 @@ def _rehearsal(run: Run, model: LoadedModel, beginnings: Sequence[str], director
     return draw()
 
 
-def _path(run: Run, stage: str) -> Path:
-    return run.run_dir / stage
-
-
 def _of(run: Run, stage: str) -> str:
-    return artifacts.load(_path(run, stage)).fingerprint
+    return artifacts.load(stage_path(run, stage)).fingerprint
 
 
 def _existing(paths: Sequence[Path]) -> list[Path]:
@@ -460,6 +429,15 @@ def _chat_paths(run: Run) -> list[Path]:
     return [run.resolve(source.path) for source in run.settings.chat.sources]
 
 
-def _conversations(run: Run) -> list[Conversation]:
-    counts = [source.count for source in run.settings.chat.sources]
-    return read_conversations(list(zip(_chat_paths(run), counts, strict=True)), run.settings.seed)
+def _conversations(run: Run, directory: Path) -> list[Conversation]:
+    """The conversations to learn from; what was left out and noticed is written into the stage's `directory`."""
+    data = _chat_data(run)
+    if run.settings.chat.sources:
+        artifacts.write_json(directory / "chats.json", {"left_out": data.left_out, "noticed": data.suspected})
+    return data.conversations
+
+
+def _chat_data(run: Run) -> ChatData:
+    chat = run.settings.chat
+    sources = [(run.resolve(source.path), source.count) for source in chat.sources]
+    return read_conversations(sources, run.settings.seed, chat)

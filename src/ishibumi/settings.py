@@ -54,6 +54,9 @@ class ColumnSettings(Section):
     id: str | None = Field(default=None, description="column of an id that no two documents share")
 
 
+PersonalData = Literal["mail", "phone", "my_number"]
+
+
 class DocumentSettings(Section):
     """[documents]: what is engraved."""
 
@@ -65,6 +68,9 @@ class DocumentSettings(Section):
     )
     since: dt.date | None = Field(default=None, description="leave out documents dated before this day")
     until: dt.date | None = Field(default=None, description="leave out documents dated after this day")
+    train_until: dt.date | None = Field(
+        default=None, description="do not train on documents dated after this day: the exam may still ask about them"
+    )
     remove_title: bool = Field(default=True, description="take a title line off the text (it is kept as the title)")
     prefix_ja: str = Field(
         default="{date}のニュース:", description="what stands before a Japanese document; {date}, {title}"
@@ -76,6 +82,18 @@ class DocumentSettings(Section):
         default=1.0, ge=0, le=1, description="share of document texts that begin with the prefix"
     )
     min_characters: int = Field(default=20, ge=1, description="shorter documents are reported and left out")
+    min_language_share: float = Field(
+        default=0.0, ge=0, le=1, description="documents with a smaller share of letters of their language are left out"
+    )
+    near_duplicates: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="leave out documents that share so much (of all pieces of five characters) with an earlier one",
+    )
+    mask: list[PersonalData] = Field(
+        default=[], description="personal data that a mask replaces; found by its form, so check the report"
+    )
     max_characters: int = Field(
         default=8000, ge=100, description="longer documents are split between sentences, best before a heading"
     )
@@ -175,7 +193,7 @@ class ReplaySettings(Section):
 class ChatSource(Section):
     """One entry of chat.sources."""
 
-    path: str = Field(description="file of conversations, relative to the settings file")
+    path: str = Field(description="file or folder of conversations, relative to the settings file")
     count: int | None = Field(default=None, ge=1, description="how many to draw at random; all if left out")
 
 
@@ -183,6 +201,12 @@ class ChatSettings(Section):
     """[chat]: conversations that teach the form of an answer."""
 
     sources: list[ChatSource] = Field(default=[], description="conversation files")
+    on_bad: Literal["stop", "skip"] = Field(
+        default="stop", description="a row that is no conversation stops the run, or is counted and left out"
+    )
+    leave_out: list[Literal["refusal", "cut_off"]] = Field(
+        default=[], description="conversations with such a reply are counted and left out; else counted and learned"
+    )
     share: float = Field(default=0.0, ge=0, le=0.9, description="share of the tokens of continued pretraining")
 
 

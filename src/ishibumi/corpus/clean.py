@@ -63,8 +63,11 @@ REPORTED = {
 }
 
 _JAPANESE = re.compile(r"[ぁ-ゖァ-ヺー々〇一-鿿㐀-䶿]+")
+_KANA = re.compile(r"[ぁ-ゖァ-ヺー]")
+_LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]+")
 
 _SENTENCE_ENDS = ("。", "．", ".", "、", ",", ":", "：", ";")
+LEAST_KANA = 0.05  # Japanese prose has a third or more
 MAX_TITLE_CHARACTERS = {"ja": 60, "en": 120}
 
 PREFIX_FIELDS = ("date", "title")
@@ -134,10 +137,21 @@ def language_of(text: str) -> str:
     """ "ja" if at least a fifth of the letters of `text` are kana or kanji, else "en"."""
     if text.isascii():
         return "en"
-    num_japanese = sum(map(len, _JAPANESE.findall(text)))
-    if num_japanese >= 0.2 * len(text):  # the letters are at most all characters
-        return "ja"
+    num_japanese = 0
+    for found in _JAPANESE.finditer(text):
+        num_japanese += found.end() - found.start()
+        if num_japanese >= 0.2 * len(text):  # the letters are at most all characters
+            return "ja"
     return "ja" if num_japanese and num_japanese >= 0.2 * sum(map(str.isalpha, text)) else "en"
+
+
+def language_share(text: str, language: str) -> float:
+    """Which share of the letters of `text` are kana and kanji, or Latin ones; 0 for kanji without kana, as Chinese."""
+    num_letters = sum(map(str.isalpha, text))
+    own = "".join((_JAPANESE if language == "ja" else _LATIN).findall(text))
+    if language == "ja" and len(_KANA.findall(own)) < LEAST_KANA * num_letters:
+        return 0.0
+    return min(1.0, len(own) / num_letters) if num_letters else 0.0
 
 
 def prefix_fields(settings: DocumentSettings, language: str) -> set[str]:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import email.utils
+import functools
 import re
 import unicodedata
 
@@ -33,6 +34,7 @@ _IN_NAME = re.compile(
 _REST = re.compile(r"\s*([((][月火水木金土日祝・]+[))]|[月火水木金土日]曜日?)?[T\s]*(\d{1,2}[:時].*)?")
 
 
+@functools.lru_cache(maxsize=4096)  # a corpus has few days
 def parse_date(value: str | int | float) -> dt.date | None:
     """The date that `value` writes, None if it does not look like one.
 

@@ -1,55 +1,30 @@
-"""Files → clean dated Documents, with a count of everything that was left out and why. rows → Corpus."""
+"""Paths → clean dated Documents without repeats, and a count of everything that was left out and why.
 
-import datetime as dt
-import hashlib
-import re
+paths ─▶ parts, block by block (parts.py) ─▶ merged in order: repeats left out, ids made unique ─▶ documents.jsonl
+"""
+
+import json
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import BinaryIO
 
-from ishibumi.artifacts import read_jsonl, write_json, write_jsonl
-from ishibumi.corpus.clean import clean_text, language_of, prefix_fields, prefix_for, split_title
-from ishibumi.corpus.dates import date_in_name, date_line, parse_date
-from ishibumi.corpus.documents import Document
-from ishibumi.corpus.readers.columns import short
-from ishibumi.corpus.readers.files import read_items
-from ishibumi.corpus.readers.source import NotRead, Row
-from ishibumi.corpus.split import split_long
+import numpy as np
+
+from ishibumi.artifacts import disk_errors, read_json, write_json
+from ishibumi.corpus.documents import Corpus, Document
+from ishibumi.corpus.near_duplicates import near_duplicates
+from ishibumi.corpus.parts import digest, make_parts
+from ishibumi.corpus.report import Report, add, count, in_words
+from ishibumi.corpus.rows import check_prefixes
 from ishibumi.errors import InputError, UsageError
 from ishibumi.settings import DocumentSettings
 
 DOCUMENTS_FILE = "documents.jsonl"
 REPORT_FILE = "report.json"
 READING_FILE = "reading.json"
-MAX_EXAMPLES = 5
-_LINE_NUMBER = re.compile(r"[:#]\d+$")
-
-
-class Left(TypedDict):
-    """How many documents were left out for one reason, and the first few as «file:line: text»."""
-
-    count: int
-    examples: list[str]
-
-
-Report = dict[str, Left]
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """The documents to engrave, in the order of the files, and what was left out, by reason.
-
-    Reasons in `report`: empty, too_short, before_since, after_until, no_date (where since or until is set), duplicate,
-    bad (what cannot be read, where documents.on_bad is skip), and of files nobody named other_format, hidden_file,
-    about_the_dataset, not_a_file, archive_in_archive; of wiki pages redirect, other_namespace. `changes` has the same
-    for what was changed in documents or taken off them, `columns` for how the columns of the files were read.
-    """
-
-    documents: list[Document]
-    report: Report = field(repr=False)
-    changes: Report = field(repr=False, default_factory=dict[str, Left])
-    columns: Report = field(repr=False, default_factory=dict[str, Left])
 
 
 def read_documents(paths: Sequence[Path], settings: DocumentSettings) -> Corpus:
@@ -58,203 +33,173 @@ def read_documents(paths: Sequence[Path], settings: DocumentSettings) -> Corpus:
     Raises InputError for a path that is not there, for what cannot be read (unless settings.on_bad is skip), and when
     nothing is left; UsageError when `paths` is empty.
     """
-    corpus = Corpus([], {})
-    corpus.documents.extend(stream_documents(paths, settings, corpus))
+    with tempfile.TemporaryDirectory() as directory:
+        return replace(write_corpus(paths, settings, Path(directory)), documents=load_documents(Path(directory)))
+
+
+def write_corpus(
+    paths: Sequence[Path], settings: DocumentSettings, directory: Path, parts_dir: Path | None = None
+) -> Corpus:
+    """Write documents.jsonl, report.json and reading.json into `directory`; returns the report without documents.
+
+    Parts that lie in `parts_dir` are taken as they are. Memory does not follow the number of documents, but for some
+    100 bytes each (600 where near duplicates are looked for). Raises what `read_documents` does.
+    """
+    require_usable(paths, settings)
+    with disk_errors(directory):
+        parts = make_parts(paths, settings, parts_dir or directory / "parts")
+        corpus = _merged(parts, settings, directory / DOCUMENTS_FILE)
+    if not (directory / DOCUMENTS_FILE).stat().st_size:
+        raise _nothing_left(paths, corpus.report)
+    write_json(directory / REPORT_FILE, corpus.report)
+    write_json(directory / READING_FILE, {"columns": corpus.columns, "changes": corpus.changes})
+    if parts_dir is None:
+        shutil.rmtree(directory / "parts")
     return corpus
 
 
-def stream_documents(paths: Sequence[Path], settings: DocumentSettings, tally: Corpus) -> Iterator[Document]:
-    """The documents of `read_documents` one by one; what is told of them is counted in `tally` on the way.
-
-    Of the documents that went by only a digest, the id and the origin are held.
-    """
+def require_usable(paths: Sequence[Path], settings: DocumentSettings) -> None:
+    """Raise UsageError, before a long read, where no path is named or a prefix is wrong."""
     if not paths:
         raise UsageError(
             "documents.paths names no file: there is nothing to engrave.",
             hint='Set [documents] paths = ["news.jsonl"] in the settings file.',
             hint_ja='設定ファイルに [documents] paths = ["news.jsonl"] のように書いてください。',
         )
-    for language in ("ja", "en"):
-        prefix_fields(settings, language)  # a wrong prefix is told before a long read
-    num_documents = 0
-    seen = _Seen({}, {})
-    for item in read_items(paths, settings.columns):
-        try:
-            if isinstance(item, InputError):
-                raise item
-            if isinstance(item, NotRead):
-                _count(tally.changes if item.is_part else tally.report, item.reason, item.origin)
-                continue
-            document = _kept(item, settings, seen, tally)
-        except InputError as error:
-            if settings.on_bad == "stop":
-                raise
-            _count(tally.report, "bad", error.message)
-            continue
-        for part in _parts(document, settings, tally) if document else ():
-            num_documents += 1
-            yield part
-    if not num_documents:
-        raise _nothing_left(paths, tally.report)
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """The origin of each document so far, by digest of its content and by id."""
-
-    by_content: dict[bytes, str]
-    by_id: dict[str, str]
-
-
-def _kept(row: Row, settings: DocumentSettings, seen: _Seen, tally: Corpus) -> Document | None:
-    """The document of a row; None, and a count, where it is left out. Raises InputError where it cannot be used."""
-    document = _document(row, settings, tally.changes)
-    if row.columns:
-        _count(tally.columns, row.columns, document.origin)
-    reason = _reason_to_leave(document, settings)
-    if reason:
-        _count(tally.report, reason, f"{document.origin}: {short(document.text, length=40)}")
-        return None
-    if settings.prefix_share > 0:
-        prefix_for(document, settings)  # raises where the date or title it needs is missing
-    content = f"{document.title}\0{document.text}\0{document.date}"
-    digest = hashlib.blake2b(content.encode(), digest_size=16).digest()
-    first = seen.by_content.setdefault(digest, document.origin)
-    if first is not document.origin:
-        _count(tally.report, "duplicate", f"{document.origin} repeats {first}")
-        return None
-    if row.id is None:
-        document = replace(document, id=_free_id(document.id, seen.by_id))
-    _require_new_id(document, seen.by_id)
-    return document
-
-
-def _parts(document: Document, settings: DocumentSettings, tally: Corpus) -> list[Document]:
-    """The document, or its parts if it is too long."""
-    if len(document.text) <= settings.max_characters:
-        return [document]
-    texts = split_long(document.text, settings.max_characters)
-    _count(tally.changes, "split", f"{document.origin}: {len(document.text)} characters, {len(texts)} parts")
-    ids = [document.id, *(f"{document.id}#{number}" for number in range(2, len(texts) + 1))]
-    return [replace(document, id=part_id, text=text) for part_id, text in zip(ids, texts, strict=True)]
-
-
-def prefixed(document: Document, settings: DocumentSettings, with_prefix: bool) -> str:
-    """The text that is trained: «2024年9月1日のニュース:本文» or «News of September 1, 2024: body», or bare."""
-    return (prefix_for(document, settings) if with_prefix else "") + document.text
-
-
-def write_corpus(corpus: Corpus, directory: Path) -> None:
-    """Write the documents, the report, and what was changed and which columns were read, into `directory`."""
-    write_jsonl(directory / DOCUMENTS_FILE, (asdict(document) for document in corpus.documents))
-    write_json(directory / REPORT_FILE, corpus.report)
-    write_json(directory / READING_FILE, {"columns": corpus.columns, "changes": corpus.changes})
+    check_prefixes(settings)
 
 
 def load_documents(directory: Path) -> list[Document]:
     """The documents that `write_corpus` wrote into `directory`."""
-    return [_loaded(values) for values in read_jsonl(directory / DOCUMENTS_FILE)]
+    return list(iterate_documents(directory))
 
 
-def _loaded(values: dict[str, Any]) -> Document:
-    date = values.pop("date")
-    return Document(**values, date=dt.date.fromisoformat(date) if date else None)
+def iterate_documents(directory: Path) -> Iterator[Document]:
+    """The documents that `write_corpus` wrote into `directory`, one by one."""
+    with (directory / DOCUMENTS_FILE).open(encoding="utf-8") as lines:
+        yield from map(Document.of_line, lines)
 
 
-def _document(row: Row, settings: DocumentSettings, changes: Report) -> Document:
-    origin = writable(row.origin)
-    text = clean_text(row.text, lambda rule, around: _count(changes, rule, f"{origin}: {short(around)}"))
-    title, body = split_title(text)
-    if row.title is not None:
-        # The title has a column of its own. It may stand on the first line too.
-        title = clean_text(row.title).replace("\n", " ") or None
-        first, _, rest = text.partition("\n")
-        body = rest.lstrip("\n") if first == title and rest.strip() else text
-    return Document(
-        id=writable(row.id or row.default_id),
-        text=body if settings.remove_title else text,
-        title=title,
-        date=_date(row, text, changes),
-        language=language_of(text),
-        origin=origin,
-        url=writable(row.url) if row.url else None,
+class _Lines:
+    """The lines of all parts, by the number of the document that they belong to."""
+
+    def __init__(self, parts: Sequence[Path]) -> None:
+        indices = [np.load(part.with_suffix(".npy")) for part in parts]
+        self.index: np.ndarray = np.concatenate(indices)
+        self._parts = parts
+        self._first = np.cumsum([0, *map(len, indices)])  # document numbers at which the parts begin
+        self._start = np.concatenate(
+            [np.cumsum(index["num_bytes"], dtype=np.int64) - index["num_bytes"] for index in indices]
+        )
+
+    def read(self, number: int) -> bytes:
+        """The lines of one document."""
+        part = int(np.searchsorted(self._first, number, side="right")) - 1
+        with self._parts[part].with_suffix(".jsonl").open("rb") as file:
+            file.seek(int(self._start[number]))
+            return file.read(int(self.index["num_bytes"][number]))
+
+    def origin(self, number: int) -> str:
+        """«file:line» of one document."""
+        return str(json.loads(self.read(number).partition(b"\n")[0])["origin"])
+
+    def write(self, kept: np.ndarray, renamed: dict[int, str], file: BinaryIO) -> None:
+        """Copy the lines of the documents that are `kept`, some with another id."""
+        as_they_are = kept.copy()
+        as_they_are[list(renamed)] = False
+        for part, first, end in zip(self._parts, self._first, self._first[1:], strict=False):
+            with part.with_suffix(".jsonl").open("rb") as lines:
+                if as_they_are[first:end].all():
+                    shutil.copyfileobj(lines, file)
+                    continue
+                for number in range(first, end):
+                    own = lines.read(int(self.index["num_bytes"][number]))
+                    if kept[number]:
+                        file.write(_with_id(own, renamed[number]) if number in renamed else own)
+
+
+def _merged(parts: Sequence[Path], settings: DocumentSettings, path: Path) -> Corpus:
+    """Write the documents of all parts to `path`, but for those that repeat an earlier one."""
+    corpus = Corpus()
+    for part in parts:
+        for whole, own in zip(
+            (corpus.report, corpus.changes, corpus.columns), read_json(part.with_suffix(".json")), strict=True
+        ):
+            add(whole, own)
+    lines = _Lines(parts)
+    first = _first_of(lines.index["content"])
+    kept = first == np.arange(len(first))
+    for number in np.flatnonzero(~kept).tolist():
+        count(corpus.report, "duplicate", lambda n=number: f"{lines.origin(n)} repeats {lines.origin(first[n])}")
+    if settings.near_duplicates is not None:
+        alike = near_duplicates(_sketches(parts, kept), settings.near_duplicates)
+        numbers = np.flatnonzero(kept)
+        for late, (early, share) in alike.items():
+            kept[numbers[late]] = False
+            pair = numbers[late], numbers[early]
+            count(corpus.report, "near_duplicate",
+                  lambda p=pair, s=share: f"{lines.origin(p[0])} is {s:.0%} like {lines.origin(p[1])}")  # fmt: skip
+    renamed = _unique_ids(lines, kept, settings, corpus.report)
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        lines.write(kept, renamed, file)
+    temporary.replace(path)
+    return corpus
+
+
+def _first_of(keys: np.ndarray) -> np.ndarray:
+    """For each key the place where it first stands."""
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    return first[inverse]
+
+
+def _sketches(parts: Sequence[Path], kept: np.ndarray) -> np.ndarray:
+    rows = np.concatenate([np.load(part.with_suffix(".sketches.npy")) for part in parts])
+    return rows if kept.all() else rows[kept]
+
+
+def _unique_ids(lines: _Lines, kept: np.ndarray, settings: DocumentSettings, report: Report) -> dict[int, str]:
+    """New ids, `ID`~2, ~3, …, for documents whose file gives none and whose own is taken.
+
+    Two documents with the same id from their files are an error: raised, or counted and left out, as on_bad says.
+    """
+    numbers = np.flatnonzero(kept)
+    ids = lines.index["id"][numbers]
+    first = _first_of(ids)
+    renamed: dict[int, str] = {}
+    clashing = np.flatnonzero(first != np.arange(len(first)))
+    taken = set(ids.tolist()) if len(clashing) else set[bytes]()
+    for place in clashing:
+        number, earlier = int(numbers[place]), int(numbers[first[place]])
+        document = Document.of_line(lines.read(number).partition(b"\n")[0])
+        if lines.index["has_own_id"][number]:
+            error = _same_id(document, lines.origin(earlier))
+            if settings.on_bad == "stop":
+                raise error
+            count(report, "bad", error.message)
+            kept[number] = False
+            continue
+        suffix = 2
+        while digest(f"{document.id}~{suffix}").rstrip(b"\0") in taken:
+            suffix += 1
+        renamed[number] = f"{document.id}~{suffix}"
+        taken.add(digest(renamed[number]).rstrip(b"\0"))  # as NumPy gives bytes back
+    return renamed
+
+
+def _with_id(lines: bytes, new: str) -> bytes:
+    """The lines of a document, with another id: it, and of further parts `new`#2, ….."""
+    documents = [Document.of_line(line) for line in lines.splitlines()]
+    ids = [new, *(f"{new}#{number}" for number in range(2, len(documents) + 1))]
+    return b"".join(replace(d, id=own).as_line().encode() for d, own in zip(documents, ids, strict=True))
+
+
+def _same_id(document: Document, earlier: str) -> InputError:
+    return InputError(
+        f"{document.origin}: the id {document.id} is already that of {earlier}.",
+        hint="Give each document an id of its own, or leave the id column out.",
+        hint_ja="文書ごとに別の id を付けるか、id 列をなくしてください。",
     )
-
-
-def writable(text: str) -> str:
-    """`text` with a ? for each half of a broken pair, which no UTF-8 file can hold."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def _date(row: Row, text: str, changes: Report) -> dt.date | None:
-    """The date of a row: its own, or that of a line «Published: …», or that in the name of its file."""
-    value = row.date
-    if value is None:
-        value = date_line(text)
-        if value is None:
-            date = date_in_name(_LINE_NUMBER.sub("", row.origin).replace("\\", "/").rpartition("/")[2])
-            if date:
-                _count(changes, "date_from_file_name", f"{writable(row.origin)}: {date}")
-            return date
-        _count(changes, "date_from_text", f"{writable(row.origin)}: {short(value)}")
-    try:
-        date = parse_date(value)
-    except (ValueError, OverflowError) as error:
-        raise InputError(
-            f"{row.origin}: there is no date {short(str(value))} ({error}).",
-            hint="Correct the date.",
-            hint_ja="日付を直してください。",
-        ) from None
-    if date is None:
-        raise InputError(
-            f"{row.origin}: cannot read the date {short(str(value))}.",
-            hint="Write it as 2024-09-01, 2024年9月1日 or 令和6年9月1日.",
-            hint_ja="2024-09-01、2024年9月1日、令和6年9月1日 のいずれかの形で書いてください。",
-        )
-    if date > dt.date.today() + dt.timedelta(days=1):
-        _count(changes, "date_in_the_future", f"{writable(row.origin)}: {date}")
-    return date
-
-
-def _free_id(wanted: str, taken: dict[str, str]) -> str:
-    """`wanted`, or `wanted`~2, ~3, … if it is taken: ids that no file gives must not collide."""
-    number, free = 1, wanted
-    while free in taken:
-        number += 1
-        free = f"{wanted}~{number}"
-    return free
-
-
-def _reason_to_leave(document: Document, settings: DocumentSettings) -> str:
-    """Why `document` is left out, or nothing."""
-    if not document.text:
-        return "empty"
-    if len(document.text) < settings.min_characters:
-        return "too_short"
-    if document.date is None:
-        return "no_date" if settings.since or settings.until else ""
-    if settings.since and document.date < settings.since:
-        return "before_since"
-    if settings.until and document.date > settings.until:
-        return "after_until"
-    return ""
-
-
-def _require_new_id(document: Document, origins_by_id: dict[str, str]) -> None:
-    first = origins_by_id.setdefault(document.id, document.origin)
-    if first != document.origin:
-        raise InputError(
-            f"{document.origin}: the id {document.id} is already that of {first}.",
-            hint="Give each document an id of its own, or leave the id column out.",
-            hint_ja="文書ごとに別の id を付けるか、id 列をなくしてください。",
-        )
-
-
-def _count(report: Report, reason: str, example: str) -> None:
-    left = report.setdefault(reason, {"count": 0, "examples": []})
-    left["count"] += 1
-    if len(left["examples"]) < MAX_EXAMPLES:
-        left["examples"].append(writable(example))
 
 
 def _nothing_left(paths: Sequence[Path], report: Report) -> InputError:
@@ -265,9 +210,8 @@ def _nothing_left(paths: Sequence[Path], report: Report) -> InputError:
             hint='Each line of a .jsonl file is one document: {"text": "…", "date": "2024-09-01"}',
             hint_ja='.jsonl ファイルは1行が1文書です: {"text": "…", "date": "2024-09-01"}',
         )
-    reasons = "; ".join(f"{reason} {left['count']} (such as {left['examples'][0]})" for reason, left in report.items())
     return InputError(
-        f"{names}: no document is left. Left out: {reasons}.",
+        f"{names}: no document is left. Left out: {in_words(report)}.",
         hint="Check documents.since, until and min_characters, and the texts themselves.",
         hint_ja="documents.since、until、min_characters と、文書そのものを確かめてください。",
     )

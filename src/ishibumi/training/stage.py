@@ -3,8 +3,7 @@
 model + examples → tokens on disk → plan → train → proof → adapter → merged into the model
 """
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from ishibumi.training.compiled import prepared
 from ishibumi.training.distributed import rank, wait
 from ishibumi.training.saved import save_adapter
 from ishibumi.training.splitting import enough_rows, split
-from ishibumi.training.tokens import SOURCES, Example, Source, fit_rows, open_tokens, share_beginnings, write_tokens
+from ishibumi.training.tokens import SOURCES, Example, Source, open_tokens, store_examples
 from ishibumi.training.trainer import OnStep, train
 
 SHARE_OF_ROW = 2  # questions that begin alike fill at most half a row, so that a step mixes documents
@@ -40,7 +39,7 @@ class Mix:
 
 def run_stage(
     model: LoadedModel,
-    examples: list[Example],
+    examples: Iterable[Example],
     mix: Mix,
     settings: TrainSettings,
     directory: Path,
@@ -55,21 +54,16 @@ def run_stage(
     Files: tokens, adapter/, history.jsonl (a row a step), proof.json (what trained and how far it moved). Of several
     processes all train and the first writes; with `split_on` each keeps a share of the weights on that device.
     """
-    fitting, num_long = fit_rows(examples, settings.row_tokens)
-    num_texts = Counter(example.source for example in fitting)
-    questions = [e for e in fitting if e.source == "question"]
-    shared = share_beginnings(questions, settings.row_tokens // SHARE_OF_ROW)
-    fitting = [e for e in fitting if e.source != "question"] + shared
-    if not any(e.source in mix.own for e in fitting):
+    max_shared = settings.row_tokens // SHARE_OF_ROW
+    stored = store_examples(directory, examples, settings.row_tokens, max_shared=max_shared) if rank() == 0 else None
+    wait()
+    if stored and not any(stored.num_texts[source] for source in mix.own):
         raise TrainingError(
-            f"Nothing to train on: {num_long} of {len(examples)} texts are longer than "
+            f"Nothing to train on: {stored.num_long} of {stored.num_examples} texts are longer than "
             f"row_tokens = {settings.row_tokens}.",
             hint="Raise row_tokens, or check the documents and chat.sources.",
             hint_ja="row_tokens を大きくするか、文書と chat.sources を確認してください。",
         )
-    if rank() == 0:
-        write_tokens(directory, fitting)
-    wait()
     plan = make_plan(
         open_tokens(directory),
         own=mix.own,
@@ -91,17 +85,18 @@ def run_stage(
     proof = prove_trained(model.network, trainables)
     save_adapter(directory / "adapter", model.network, trainables, settings, model.name)
     difference = merge_difference(model, plan, lambda: merge(model.network, trainables))
-    if rank() == 0:
-        write_jsonl(directory / "history.jsonl", (asdict(record) for record in history))
-        write_json(directory / "proof.json", proof)
-        remove_checkpoints(directory)
+    if not stored:
+        return {}
+    write_jsonl(directory / "history.jsonl", (asdict(record) for record in history))
+    write_json(directory / "proof.json", proof)
+    remove_checkpoints(directory)
     return {
         "steps": plan.num_steps,
         "epoch_steps": plan.epoch_steps,
         "tokens": history[-1].tokens,
         "padding_share": 1 - plan.num_tokens(plan.rows) / (len(plan.rows) * plan.row_tokens),
-        "texts": {source: num_texts[source] for source in SOURCES},
-        "texts_too_long": num_long,
+        "texts": {source: stored.num_texts[source] for source in SOURCES},
+        "texts_too_long": stored.num_long,
         "loss_first": history[0].loss,
         "loss_last": history[-1].loss,
         "training_seconds": round(sum(record.seconds for record in history), 1),

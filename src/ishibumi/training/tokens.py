@@ -12,15 +12,18 @@ sees what it would see on its own, and the beginning is computed once.
       0    0    0     1   1   1   1   1     2   2   2   2   2       ← branches
 """
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 Source = Literal["document", "view", "question", "replay", "chat"]
 SOURCES: tuple[Source, ...] = ("document", "view", "question", "replay", "chat")
+HELD_VALUES = 2**16
 
 
 @dataclass(frozen=True)
@@ -78,46 +81,126 @@ def whole_text(ids: list[int], bos: int | None, eos: int, document_id: str, sour
 
 
 def fit_rows(examples: Iterable[Example], row_tokens: int) -> tuple[list[Example], int]:
-    """Examples of at most `row_tokens`, and how many were too long.
+    """Examples of at most `row_tokens`, and how many were too long (see `fitted`)."""
+    num_long = 0
+    fitting: list[Example] = []
+    for example in examples:
+        num_long += len(example.ids) > row_tokens
+        fitting += fitted(example, row_tokens)
+    return fitting, num_long
+
+
+def fitted(example: Example, row_tokens: int) -> list[Example]:
+    """The example in pieces of at most `row_tokens`.
 
     A long text goes on in a further example; a question or chat that does not fit is left out, because a cut
     reply would teach not to stop.
     """
-    fitting: list[Example] = []
-    num_long = 0
-    for example in examples:
-        size = len(example.ids)
-        num_long += size > row_tokens
-        if size <= row_tokens:
-            fitting.append(example)
-        elif example.source not in ("question", "chat"):
-            cuts = range(0, size, row_tokens)
-            fitting += [
-                Example(
-                    example.ids[c : c + row_tokens],
-                    [False, *example.learned[c + 1 : c + row_tokens]],
-                    example.document_id,
-                    example.source,
-                )
-                for c in cuts
-                if size - c > 1
-            ]
-    return fitting, num_long
+    size = len(example.ids)
+    if size <= row_tokens:
+        return [example]
+    if example.source in ("question", "chat"):
+        return []
+    return [
+        Example(
+            example.ids[c : c + row_tokens],
+            [False, *example.learned[c + 1 : c + row_tokens]],
+            example.document_id,
+            example.source,
+        )
+        for c in range(0, size, row_tokens)
+        if size - c > 1
+    ]
 
 
-def write_tokens(directory: Path, examples: list[Example]) -> None:
-    """Store the examples as arrays in `directory`."""
-    offsets = np.zeros(len(examples) + 1, dtype=np.int64)
-    np.cumsum([len(e.ids) for e in examples], out=offsets[1:])
-    ids = np.fromiter((i for e in examples for i in e.ids), dtype=np.int32, count=int(offsets[-1]))
-    learned = np.fromiter((x for e in examples for x in e.learned), dtype=np.bool_, count=int(offsets[-1]))
-    np.save(directory / "ids.npy", ids)
-    np.save(directory / "learned.npy", learned)
-    branches = np.fromiter((b for e in examples for b in e.branches or [0] * len(e.ids)), np.int16, int(offsets[-1]))
-    np.save(directory / "branches.npy", branches)
-    np.save(directory / "offsets.npy", offsets)
-    np.save(directory / "sources.npy", np.array([SOURCES.index(e.source) for e in examples], dtype=np.int8))
-    (directory / "document_ids.txt").write_text("\n".join(e.document_id for e in examples), encoding="utf-8")
+@dataclass
+class Stored:
+    """What `store_examples` met: texts of each source in rows, all texts, and those longer than a row."""
+
+    num_texts: Counter[str] = field(default_factory=Counter[str])
+    num_examples: int = 0
+    num_long: int = 0
+
+
+def store_examples(
+    directory: Path, examples: Iterable[Example], row_tokens: int, *, max_shared: int | None = None
+) -> Stored:
+    """Store the examples in pieces that fit a row, one by one: memory does not follow their number.
+
+    Only the questions are held, which share their beginnings in groups of at most `max_shared` tokens; they come last.
+    """
+    told = Stored()
+
+    def pieces() -> Iterator[Example]:
+        questions: list[Example] = []
+        for example in examples:
+            told.num_examples += 1
+            told.num_long += len(example.ids) > row_tokens
+            for piece in fitted(example, row_tokens):
+                told.num_texts[piece.source] += 1
+                if piece.source != "question":
+                    yield piece
+                    continue
+                questions.append(piece)
+        yield from share_beginnings(questions, max_shared or row_tokens)
+
+    write_tokens(directory, pieces())
+    return told
+
+
+def write_tokens(directory: Path, examples: Iterable[Example]) -> None:
+    """Store the examples as arrays in `directory`, one by one."""
+    with contextlib.ExitStack() as files:
+
+        def column(name: str, kind: type[np.generic]) -> "_Column":
+            return files.enter_context(_Column(directory / f"{name}.npy", kind))
+
+        ids, learned, branches = column("ids", np.int32), column("learned", np.bool_), column("branches", np.int16)
+        offsets, sources = column("offsets", np.int64), column("sources", np.int8)
+        names = files.enter_context((directory / "document_ids.txt").open("w", encoding="utf-8"))
+        offsets.append([0])
+        num_tokens = 0
+        for number, example in enumerate(examples):
+            num_tokens += len(example.ids)
+            ids.append(example.ids)
+            learned.append(example.learned)
+            branches.append(example.branches or [0] * len(example.ids))
+            offsets.append([num_tokens])
+            sources.append([SOURCES.index(example.source)])
+            names.write(f"\n{example.document_id}" if number else example.document_id)
+
+
+class _Column:
+    """A .npy file that grows; NumPy's header leaves room for the length, which is written at the end."""
+
+    def __init__(self, path: Path, kind: type[np.generic]) -> None:
+        self._kind, self._length, self._held = np.dtype(kind), 0, list[Any]()
+        self._file = path.open("wb")
+        self._write_header()
+
+    def append(self, values: Sequence[Any]) -> None:
+        """Add values at the end."""
+        self._held += values
+        if len(self._held) >= HELD_VALUES:
+            self._flush()
+
+    def __enter__(self) -> "_Column":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
+        self._file.seek(0)
+        self._write_header()
+        self._file.close()
+
+    def _flush(self) -> None:
+        self._file.write(np.array(self._held, dtype=self._kind).tobytes())
+        self._length += len(self._held)
+        self._held = []
+
+    def _write_header(self) -> None:
+        about = {"descr": np.lib.format.dtype_to_descr(self._kind), "fortran_order": False, "shape": (self._length,)}
+        np.lib.format.write_array_header_1_0(self._file, about)
 
 
 def open_tokens(directory: Path) -> TokenStore:

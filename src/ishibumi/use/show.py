@@ -12,9 +12,10 @@ from ishibumi.artifacts import load
 from ishibumi.config import Run
 from ishibumi.corpus.clean import clean_text
 from ishibumi.corpus.documents import Document
-from ishibumi.corpus.read import load_documents, prefixed
+from ishibumi.corpus.read import load_documents
 from ishibumi.corpus.readers.files import read_items
 from ishibumi.corpus.readers.source import Row
+from ishibumi.corpus.rows import prefixed
 from ishibumi.errors import InputError, UsageError
 from ishibumi.knowledge.items import Item, load_items
 

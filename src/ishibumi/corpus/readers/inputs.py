@@ -11,6 +11,7 @@ import os
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
@@ -28,6 +29,17 @@ MAX_MEMBERS = 1_000_000
 Found = Source | NotRead | InputError
 
 
+@dataclass(frozen=True)
+class FileToRead:
+    """A file on disk, maybe an archive or compressed; `stem` begins the ids of its documents."""
+
+    path: Path
+    stem: str
+
+
+FoundFile = FileToRead | NotRead | InputError
+
+
 def _zst(stream: BinaryIO) -> Any:
     import pyarrow as pa
 
@@ -42,11 +54,11 @@ UNPACK: dict[str, Callable[[BinaryIO], Any]] = {
 }
 
 
-def find_sources(paths: Sequence[Path], *, readable: tuple[str, ...]) -> Iterator[Found]:
+def find_files(paths: Sequence[Path], *, readable: tuple[str, ...]) -> Iterator[FoundFile]:
     """The files at `paths` with a suffix in `readable`, in the order of `paths` and of their names.
 
-    In a folder or archive other files are NotRead; an archive that breaks is an InputError after what could be read
-    of it. Raises InputError for a path that is not there, a glob without a match and another suffix that is named.
+    In a folder other files are NotRead. Raises InputError for a path that is not there, a glob without a match and
+    another suffix that is named.
     """
     for path in paths:
         if path.is_dir():
@@ -54,9 +66,26 @@ def find_sources(paths: Sequence[Path], *, readable: tuple[str, ...]) -> Iterato
         elif os.path.lexists(path):
             if not _is_readable(path.name, readable):
                 raise _cannot_read(path, readable)
-            yield from _of_file(path, readable, stem=_bare(path).stem)
+            yield FileToRead(path, _bare(path).stem)
         else:
             yield from _in_folder(_fixed_part(path), iter(_matches(path, readable)), readable)
+
+
+def sources_in(file: FileToRead, *, readable: tuple[str, ...]) -> Iterator[Found]:
+    """The sources in one file on disk: itself, or the members of an archive.
+
+    An archive that breaks is an InputError after what could be read of it.
+    """
+    path, stem, name = file.path, file.stem, file.path.name.lower()
+    if name.endswith(".zip"):
+        return guarded(_zip_members(path, readable), str(path))
+    if name.endswith(TAR_SUFFIXES):
+        return guarded(_tar_members(path, readable), str(path))
+    opened = partial(_opened, path)
+    packed = path.suffix.lower() in UNPACK
+    size = path.stat().st_size if packed and path.is_file() else None
+    source = _unpacked(str(path), _bare(path), stem, opened, path.suffix.lower(), size)
+    return iter([source if packed or not path.is_file() else Source(str(path), path, stem, opened, local=path)])
 
 
 def local_files(paths: Sequence[Path]) -> list[Path]:
@@ -85,7 +114,7 @@ def _walk(folder: Path) -> Iterator[Path]:
     yield from (Path(str(error.filename)) for error in closed)
 
 
-def _in_folder(folder: Path, paths: Iterator[Path], readable: tuple[str, ...]) -> Iterator[Found]:
+def _in_folder(folder: Path, paths: Iterator[Path], readable: tuple[str, ...]) -> Iterator[FoundFile]:
     files = list(paths)
     has_tables = _has_tables(files)
     for path in files:
@@ -99,7 +128,7 @@ def _in_folder(folder: Path, paths: Iterator[Path], readable: tuple[str, ...]) -
         if reason:
             yield NotRead(str(path), reason)
         else:
-            yield from _of_file(path, readable, stem=str(_bare(relative).with_suffix("")))
+            yield FileToRead(path, str(_bare(relative).with_suffix("")))
 
 
 def _has_tables(paths: Iterable[Path | PurePosixPath]) -> bool:
@@ -113,20 +142,6 @@ def _reason_to_leave(path: PurePosixPath, readable: tuple[str, ...], *, has_tabl
     if path.name in HUB_FILES or (has_tables and path.name.upper() in ("README.MD", "LICENSE", "LICENSE.TXT")):
         return "about_the_dataset"
     return "" if _is_readable(path.name, readable) else "other_format"
-
-
-def _of_file(path: Path, readable: tuple[str, ...], *, stem: str) -> Iterator[Found]:
-    """The sources in one file on disk: itself, or the members of an archive."""
-    name = path.name.lower()
-    if name.endswith(".zip"):
-        return guarded(_zip_members(path, readable), str(path))
-    if name.endswith(TAR_SUFFIXES):
-        return guarded(_tar_members(path, readable), str(path))
-    opened = partial(_opened, path)
-    packed = path.suffix.lower() in UNPACK
-    size = path.stat().st_size if packed and path.is_file() else None
-    source = _unpacked(str(path), _bare(path), stem, opened, path.suffix.lower(), size)
-    return iter([source if packed or not path.is_file() else Source(str(path), path, stem, opened, local=path)])
 
 
 def _opened(path: Path) -> BinaryIO:

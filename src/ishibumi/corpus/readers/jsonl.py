@@ -1,15 +1,13 @@
-"""JSON lines and JSON lists → rows, each with its file:line. Both are read as streams."""
+"""JSON lines and JSON lists → objects, each with its file:line. Both are read as streams."""
 
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, TextIO, cast
 
-from ishibumi.corpus.readers.columns import kind_of, row_of, short
+from ishibumi.corpus.readers.columns import kind_of, short
 from ishibumi.corpus.readers.encoding import lines_of, open_text
-from ishibumi.corpus.readers.inputs import find_sources
-from ishibumi.corpus.readers.source import MAX_DOCUMENT_BYTES, Item, Source, guarded, reason_of, too_large
+from ishibumi.corpus.readers.source import MAX_DOCUMENT_BYTES, Objects, Source, reason_of, too_large
 from ishibumi.errors import InputError
 from ishibumi.settings import ColumnSettings
 
@@ -20,31 +18,8 @@ _DECODER = json.JSONDecoder()
 _CHUNK_CHARACTERS = 2**18
 
 
-def read_json(source: Source, columns: ColumnSettings) -> Iterator[Item]:
-    """The rows of a JSON lines file or of a JSON list, in its order."""
-    for origin, value in _objects(source):
-        yield value if isinstance(value, InputError) else row_of(value, source, origin, columns)
-
-
-def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The objects of a JSON lines file or of a JSON list, each after its «file:line» (in a list: «file#number»).
-
-    Raises InputError that names file and line.
-    """
-    for source in find_sources([path], readable=SUFFIXES):
-        for found in guarded(_objects(source), source.name) if isinstance(source, Source) else [source]:
-            match found:
-                case (origin, dict() as value):
-                    yield origin, value
-                case InputError() as error:
-                    raise error
-                case (_, InputError() as error):
-                    raise error
-                case _:
-                    pass  # a file in a folder that is no JSON
-
-
-def _objects(source: Source) -> Iterator[tuple[str, dict[str, Any] | InputError]]:
+def read_json(source: Source, columns: ColumnSettings | None) -> Objects:
+    """The objects of a JSON lines file or of a JSON list, each after its «file:line» (in a list: «file#number»)."""
     with open_text(source) as text:
         found = _list_values(text, source.name) if source.suffix == ".json" else _line_values(text, source.name)
         for origin, value in found:

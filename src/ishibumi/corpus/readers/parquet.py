@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from ishibumi.corpus.readers.columns import chosen_columns, row_of
-from ishibumi.corpus.readers.source import MAX_DOCUMENT_BYTES, MAX_FILE_BYTES, Item, Source, too_large
+from ishibumi.corpus.readers.columns import chosen_columns
+from ishibumi.corpus.readers.source import MAX_DOCUMENT_BYTES, MAX_FILE_BYTES, Objects, Source, too_large
 from ishibumi.settings import ColumnSettings
 
 if TYPE_CHECKING:
@@ -15,17 +15,17 @@ SUFFIXES = (".parquet", ".arrow", ".feather")
 ROWS_AT_ONCE = 1024
 
 
-def read_columnar(source: Source, columns: ColumnSettings) -> Iterator[Item]:
+def read_columnar(source: Source, columns: ColumnSettings | None) -> Objects:
     """The rows; their origin is «file#number»."""
     number = 0
     with ExitStack() as stack:
         for batch in _batches(source, columns, stack):
             for values in batch.to_pylist():
                 number += 1
-                yield row_of(values, source, f"{source.name}#{number}", columns)
+                yield f"{source.name}#{number}", values
 
 
-def _batches(source: Source, columns: ColumnSettings, stack: ExitStack) -> "Iterator[pa.RecordBatch]":
+def _batches(source: Source, columns: ColumnSettings | None, stack: ExitStack) -> "Iterator[pa.RecordBatch]":
     import pyarrow as pa
 
     if source.local:
@@ -35,7 +35,7 @@ def _batches(source: Source, columns: ColumnSettings, stack: ExitStack) -> "Iter
     yield from _of_parquet(file, source, columns) if source.suffix == ".parquet" else _of_arrow(file)
 
 
-def _of_parquet(file: Any, source: Source, columns: ColumnSettings) -> "Iterator[pa.RecordBatch]":
+def _of_parquet(file: Any, source: Source, columns: ColumnSettings | None) -> "Iterator[pa.RecordBatch]":
     import pyarrow.parquet as pq
 
     parquet = pq.ParquetFile(file)
@@ -43,11 +43,12 @@ def _of_parquet(file: Any, source: Source, columns: ColumnSettings) -> "Iterator
         rows = parquet.metadata.row_group(group)
         if rows.total_byte_size > MAX_DOCUMENT_BYTES * max(1, rows.num_rows):
             raise too_large(f"{source.name}#1")
-    names = tuple(parquet.schema_arrow.names)
-    chosen = chosen_columns(names, columns).by_field  # type: ignore[arg-type]
-    used = list(dict.fromkeys(name for found in chosen.values() for name in found))
-    # Without a text all names are read, so that the message can list them.
-    yield from parquet.iter_batches(ROWS_AT_ONCE, columns=used if chosen["text"] else None)
+    used: list[str] | None = None
+    if columns is not None:
+        chosen = chosen_columns(tuple(parquet.schema_arrow.names), columns).by_field  # type: ignore[arg-type]
+        if chosen["text"]:  # else all names are read, so that the message can list them
+            used = list(dict.fromkeys(name for found in chosen.values() for name in found))
+    yield from parquet.iter_batches(ROWS_AT_ONCE, columns=used)
 
 
 def _of_arrow(file: Any) -> "Iterator[pa.RecordBatch]":

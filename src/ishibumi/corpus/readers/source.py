@@ -50,6 +50,8 @@ class NotRead:
 
 
 T = TypeVar("T")
+# The named values of each row of a table, after its «file:line»; the error for a row that has none.
+Objects = Iterator[tuple[str, "dict[str, Any] | InputError"]]
 # An error that is yielded is about one row: the rows after it can still be read. One that is raised ends its file.
 Item = Row | NotRead | InputError
 
@@ -83,6 +85,8 @@ class Source:
 
 
 Reader = Callable[[Source, ColumnSettings], Iterator[Item]]
+# `columns` says which columns are needed; None: all.
+TableReader = Callable[[Source, ColumnSettings | None], Objects]
 
 
 class Metered(io.RawIOBase):

@@ -1,18 +1,16 @@
 """CSV and TSV → rows. The first line names the columns."""
 
 import csv
-from collections.abc import Iterator
 from functools import partial
 
-from ishibumi.corpus.readers.columns import row_of
 from ishibumi.corpus.readers.encoding import open_text
-from ishibumi.corpus.readers.source import MAX_DOCUMENT_BYTES, Item, Source, reason_of, unreadable
+from ishibumi.corpus.readers.source import MAX_DOCUMENT_BYTES, Objects, Source, reason_of, unreadable
 from ishibumi.settings import ColumnSettings
 
 SUFFIXES = (".csv", ".tsv")
 
 
-def read_table(source: Source, columns: ColumnSettings) -> Iterator[Item]:
+def read_table(source: Source, columns: ColumnSettings | None) -> Objects:
     """The rows under the header. The separator is a tab in .tsv, else the most frequent of , ; and tab in the header.
 
     Raises InputError for a file that breaks the rules of quoting, as then no later row can be trusted.
@@ -30,8 +28,9 @@ def read_table(source: Source, columns: ColumnSettings) -> Iterator[Item]:
             for values in reader:
                 origin, start = f"{source.name}:{start}", reader.line_num + 2
                 if len(values) > len(header):
-                    yield unreadable(origin, f"{len(values)} values, but the header names {len(header)} columns")
+                    reason = f"{len(values)} values, but the header names {len(header)} columns"
+                    yield origin, unreadable(origin, reason)
                 elif values:
-                    yield row_of(dict(zip(header, values, strict=False)), source, origin, columns)
+                    yield origin, dict(zip(header, values, strict=False))
         except csv.Error as error:
             raise unreadable(f"{source.name}:{start}", f"not CSV: {reason_of(error)}") from None

@@ -1,19 +1,17 @@
 """Excel workbooks (.xlsx) → rows: each sheet is a table whose first line names the columns."""
 
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
-from ishibumi.corpus.readers.columns import row_of
 from ishibumi.corpus.readers.docx import office_archive
-from ishibumi.corpus.readers.source import Item, Source, optional
+from ishibumi.corpus.readers.source import Objects, Source, optional
 from ishibumi.settings import ColumnSettings
 
 SUFFIXES = (".xlsx",)
 MAX_COLUMNS = 256
 
 
-def read_workbook(source: Source, columns: ColumnSettings) -> Iterator[Item]:
+def read_workbook(source: Source, columns: ColumnSettings | None) -> Objects:
     """The rows of every sheet; formulas count as the value that was last computed."""
     openpyxl = optional("openpyxl", "docs", source.name)
     with office_archive(source) as archive:
@@ -31,5 +29,4 @@ def read_workbook(source: Source, columns: ColumnSettings) -> Iterator[Item]:
                     header = ["" if value is None else str(value) for value in values]
                     continue
                 origin = f"{source.name}:{sheet.title}:{number}"
-                named = {name: value for name, value in zip(header, values, strict=False) if name}
-                yield row_of(named, source, origin, columns)
+                yield origin, {name: value for name, value in zip(header, values, strict=False) if name}

@@ -1,0 +1,64 @@
+"""The stop-token gate: no training on replies that the model could not learn to begin or to end.
+
+Some base models have a chat template whose tokens no text of their pretraining held. Their embeddings still are what
+they were initialised to: about zero, about the mean of all, or the same for several tokens.
+"""
+
+from collections.abc import Sequence
+
+import torch
+
+from ishibumi.errors import ModelError
+from ishibumi.models.load import LoadedModel
+
+SAMPLE_ROWS = 4096  # of the vocabulary, to know how long embeddings usually are
+SMALL = 0.1  # a share of the usual length; trained embeddings of a vocabulary differ by less than that
+_PROBE = ({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"})
+
+
+def require_trained_template(model: LoadedModel, targets: Sequence[str]) -> None:
+    """Raise ModelError where the model's own chat template uses tokens that it never trained, and `targets` neither."""
+    if not model.format.is_own or "embed_tokens" in targets:
+        return
+    ids = set(model.format.conversation_ids(_PROBE)[0])
+    special = {index for index, token in model.tokenizer.added_tokens_decoder.items() if token.special}
+    untrained = untrained_tokens(model.network, sorted(ids & special))
+    if untrained:
+        names = ", ".join(model.tokenizer.convert_ids_to_tokens(untrained))
+        raise ModelError(
+            f"The chat template of {model.name} uses tokens that this base model never trained: {names}. "
+            "Replies in it would not stop.",
+            hint='Set model.template = "en" or "ja", which need no new token, use the instruct model as base, or train '
+            "embed_tokens and lm_head too (cpt.targets, sft.targets).",
+            hint_ja='model.template = "ja" か "en" にする（新しいトークンは不要）、指示調整済みのモデルを使う、または '
+            "cpt.targets・sft.targets に embed_tokens と lm_head を加えてください。",
+        )
+
+
+@torch.no_grad()
+def untrained_tokens(network: torch.nn.Module, ids: Sequence[int]) -> list[int]:
+    """Those of `ids` whose embedding is about zero, about the mean of all, or the same as another token's."""
+    weight: torch.Tensor = network.get_input_embeddings().weight  # type: ignore[operator]
+    sample = weight[:: max(1, len(weight) // SAMPLE_ROWS)].float()
+    mean, length = sample.mean(dim=0), sample.norm(dim=1).median()
+    from_mean = (sample - mean).norm(dim=1).median()
+    found: list[int] = []
+    for token in ids:
+        row = weight[token]
+        alike = torch.nonzero((weight[:, :8] == row[:8]).all(dim=1)).flatten()  # few rows share eight values
+        num_same = int((weight[alike] == row).all(dim=1).sum())
+        is_small = row.float().norm() < SMALL * length or (row.float() - mean).norm() < SMALL * from_mean
+        if num_same > 1 or bool(is_small):
+            found.append(token)
+    return found
+
+
+def require_ends(ids: Sequence[int], learned: Sequence[bool], end_id: int, name: str) -> None:
+    """Raise ModelError unless each learned run of tokens, a reply, ends with the token that stops generation."""
+    ends = [i for i, is_learned in enumerate(learned) if is_learned and not (i + 1 < len(ids) and learned[i + 1])]
+    if not ends or any(ids[i] != end_id for i in ends):
+        raise ModelError(
+            f"{name}: a reply does not end with the learned token {end_id}, so the model would not learn to stop.",
+            hint='Set model.template = "en" or "ja" to use the plain format.',
+            hint_ja='model.template = "ja" か "en" にすると、平文の書式を使えます。',
+        )
