@@ -203,5 +203,5 @@ def test_describe_lists_every_setting_with_its_origin(tmp_path: Path) -> None:
     rows = {row.key: row for row in config.describe(config.load(written(tmp_path, "[cpt]\nrank = 3\n")))}
     assert rows["cpt.rank"] == config.SettingRow("cpt.rank", "3", "file", "LoRA rank r")
     assert rows["documents.since"].value == ""
-    assert rows["model.dtype"].value == '"bfloat16"'
+    assert rows["model.dtype"].value == '"auto"'
     assert list(rows)[:4] == ["recipe", "run_dir", "seed", "model.base"]

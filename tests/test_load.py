@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from ishibumi import artifacts
 from ishibumi.errors import ArtifactError, ModelError
-from ishibumi.models.load import find_base, load_finished, load_model, pick_device
+from ishibumi.models.load import find_base, load_finished, load_model, number_format, pick_device
 from ishibumi.settings import ModelSettings
 
 IDS = torch.tensor([[1, 70, 71, 90]])
@@ -208,3 +208,15 @@ def test_a_gpu_that_is_not_there_is_refused_and_auto_takes_the_cpu() -> None:
 def test_a_run_that_is_not_finished_has_no_model(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"sft is not a finished stage"):
         load_finished(settings("x"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("amx", "avx512_bf16", "wanted"), [(True, False, "bfloat16"), (False, True, "bfloat16"), (False, False, "float32")]
+)
+def test_auto_takes_the_number_format_that_the_processor_computes_in(
+    amx: bool, avx512_bf16: bool, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
+    assert number_format(ModelSettings(device="cpu")) == wanted
+    assert number_format(ModelSettings(device="cpu", dtype="bfloat16")) == "bfloat16"

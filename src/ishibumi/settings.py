@@ -21,8 +21,9 @@ class ModelSettings(Section):
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="where to compute; auto takes a GPU if there"
     )
-    dtype: Literal["bfloat16", "float32"] = Field(
-        default="bfloat16", description="number format of frozen weights and products"
+    dtype: Literal["auto", "bfloat16", "float32"] = Field(
+        default="auto",
+        description="number format of frozen weights and products; auto takes bfloat16 where the device computes in it",
     )
     template: Literal["auto", "ja", "en"] = Field(
         default="auto",

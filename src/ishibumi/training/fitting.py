@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ishibumi.errors import UsageError
-from ishibumi.models.load import empty_network, pick_device, read_config
+from ishibumi.models.load import empty_network, number_format, pick_device, read_config
 from ishibumi.settings import ModelSettings, Settings, TrainSettings
 from ishibumi.training.flops import peak_flops
 from ishibumi.training.forecast import Forecast, forecast
@@ -40,7 +40,7 @@ def stage_forecast(
     """What a stage needs on the machine of the settings, in each process."""
     config, device = read_config(directory), pick_device(model.device)
     found = forecast(
-        partial(empty_network, config, model.dtype, "cpu"),
+        partial(empty_network, config, number_format(model), "cpu"),
         config.num_hidden_layers,
         settings,
         is_gpu=device.type == "cuda",
@@ -115,7 +115,7 @@ def gib(num_bytes: int) -> str:
 def forecast_lines(settings: Settings, base: Path, *, has_chats: bool) -> list[str]:
     """What each stage that computes will need, as text. Raises UsageError where one does not fit."""
     model, device = settings.model, pick_device(settings.model.device)
-    usable, speed = usable_bytes(device), peak_flops(device, getattr(torch, model.dtype))
+    usable, speed = usable_bytes(device), peak_flops(device, getattr(torch, number_format(model)))
     stages: dict[str, TrainSettings] = {"cpt": settings.cpt}
     if has_chats and settings.sft.epochs > 0:
         stages["sft"] = settings.sft
@@ -135,7 +135,7 @@ def forecast_lines(settings: Settings, base: Path, *, has_chats: bool) -> list[s
 def exam_bytes(config: Any, settings: Settings) -> int:
     """Weights, keys and values of a batch of questions with the longest passages, its logits, a layer's own results."""
     weights = sum(p.nbytes for p in empty_network(config, settings.model.dtype).parameters())
-    exam, number = settings.exam, 2 if settings.model.dtype == "bfloat16" else 4
+    exam, number = settings.exam, 2 if number_format(settings.model) == "bfloat16" else 4
     head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     num_tokens = exam.batch_questions * (MAX_PROMPT_TOKENS + exam.max_new_tokens)
     cache = num_tokens * config.num_hidden_layers * 2 * config.num_key_value_heads * head_size

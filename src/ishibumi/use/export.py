@@ -24,7 +24,7 @@ from ishibumi.config import Run
 from ishibumi.corpus.read import load_documents
 from ishibumi.errors import UsageError
 from ishibumi.knowledge.items import load_items
-from ishibumi.models.load import LoadedModel, load_finished, load_model
+from ishibumi.models.load import LoadedModel, load_finished, load_model, number_format
 from ishibumi.use import export_proof as proof
 from ishibumi.use.export_adapter import attach_learned, merge_learned, read_learned, save_for_peft
 from ishibumi.use.gguf_modelfile import modelfile
@@ -137,7 +137,7 @@ def _write_merged(
     is_tied = bool(base.config.tie_word_embeddings)
     written = proof.logits_of(proof.reload_plain(directory, is_tied), model, texts)
     finished = proof.logits_of(model.network, model, texts)
-    limit = LIMIT[run.settings.model.dtype if quantization == "bf16" else "float32"]
+    limit = LIMIT[number_format(run.settings.model) if quantization == "bf16" else "float32"]
     return {
         "logits_merged_against_adapter": proof.must_be_within("the merged model", merged, proof.LOGIT_LIMIT),
         "logits_of_files_against_adapter": proof.must_be_within(
@@ -146,7 +146,7 @@ def _write_merged(
         "logits_of_files_against_exam_model": proof.must_be_within(
             "the reloaded model",
             proof.difference(written, finished),
-            0.0 if quantization == "bf16" else LIMIT[run.settings.model.dtype],
+            0.0 if quantization == "bf16" else LIMIT[number_format(run.settings.model)],
         ),
         "tied": is_tied,
     }
@@ -154,7 +154,7 @@ def _write_merged(
 
 def _against_finished(run: Run, logits: torch.Tensor, model: LoadedModel, texts: Sequence[str]) -> float:
     away = proof.difference(logits, proof.logits_of(model.network, model, texts))
-    return proof.must_be_within("base with adapter", away, LIMIT[run.settings.model.dtype])
+    return proof.must_be_within("base with adapter", away, LIMIT[number_format(run.settings.model)])
 
 
 def _write_gguf(
