@@ -4,6 +4,7 @@ model + examples → tokens on disk → plan → train → proof → adapter →
 """
 
 import contextlib
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,8 +24,9 @@ from ishibumi.training.checkpoint import NAME as CHECKPOINT
 from ishibumi.training.compiled import TOLERANCE, compiled_layers, compiles, gradient_difference
 from ishibumi.training.saved import save_adapter
 from ishibumi.training.tokens import SOURCES, Example, Source, fit_rows, open_tokens, share_beginnings, write_tokens
-from ishibumi.training.trainer import OnStep, train
+from ishibumi.training.trainer import OnStep, StepRecord, train
 
+PROGRESS = "progress.jsonl"
 SHARE_OF_ROW = 2  # questions that begin alike fill at most half a row, so that a step mixes documents
 MERGE_TOLERANCE = 0.05  # of the hidden states' size: bf16 keeps 8 bits, and merging rounds every weight (0.01 to 0.03)
 
@@ -50,7 +52,8 @@ def run_stage(
 ) -> dict[str, Any]:
     """Train `model` in place (adapters merged at the end) and fill `directory`; returns what the manifest keeps.
 
-    Files: tokens, adapter/, history.jsonl (a row a step), proof.json (what trained and how far it moved).
+    Files: tokens, adapter/, history.jsonl (a row a step), proof.json (what trained and how far it moved); while it
+    trains progress.jsonl, for whoever looks on: a step that is done again after a stop is in it twice.
     """
     fitting, num_long = fit_rows(examples, settings.row_tokens)
     num_texts = Counter(example.source for example in fitting)
@@ -77,7 +80,7 @@ def run_stage(
         answer_weight=settings.answer_weight,
     )
     trainables = attach(model.network, settings, seed)
-    with contextlib.ExitStack() as layers:
+    with contextlib.ExitStack() as layers, (directory / PROGRESS).open("a", encoding="utf-8", buffering=1) as progress:
         is_compiled = compiles(model, plan)
         if is_compiled:
             layers.enter_context(compiled_layers(model.network))
@@ -85,14 +88,20 @@ def run_stage(
             is_compiled = gradient_difference(model.network, trainables, first) <= TOLERANCE
         if not is_compiled:
             layers.close()
-        history = train(model.network, trainables, plan, settings, directory, on_step=on_step, should_stop=should_stop)
+
+        def tell(record: StepRecord) -> None:
+            progress.write(json.dumps(asdict(record)) + "\n")
+            on_step(record)
+
+        history = train(model.network, trainables, plan, settings, directory, on_step=tell, should_stop=should_stop)
     scale_learned(trainables, settings.learned_scale)
     proof = prove_trained(model.network, trainables)
     save_adapter(directory / "adapter", model.network, trainables, settings, model.name)
     difference = merge_difference(model, plan, lambda: merge(model.network, trainables))
     write_jsonl(directory / "history.jsonl", (asdict(record) for record in history))
     write_json(directory / "proof.json", proof)
-    (directory / CHECKPOINT).unlink(missing_ok=True)
+    for name in (CHECKPOINT, PROGRESS):
+        (directory / name).unlink(missing_ok=True)
     return {
         "steps": plan.num_steps,
         "epoch_steps": plan.epoch_steps,
