@@ -39,9 +39,7 @@ def test_replies_that_join_and_leave_at_any_step_are_those_made_alone(
     monkeypatch.setattr(serve_rows, "READ_AT_ONCE", read_at_once)
     model = tiny.load(model_dir(kind))
     asked = wishes(model)
-    alone = [
-        generate_replies(model, [w.prompt_ids], max_new_tokens=w.max_tokens, batch_size=1)[0].text for w in asked
-    ]
+    alone = [generate_replies(model, [w.prompt_ids], max_new_tokens=w.max_tokens, batch_size=1)[0].text for w in asked]
     rows = Rows(model)
     replies = [started(model, wish) for wish in asked]
     left_early, unwanted = started(model, Wish([256, *range(60)], 50))

@@ -92,7 +92,9 @@ def _decode_batch(
             logits_to_keep=1,
         ).logits[:, -1]
         if sampling:
-            next_B, logprobs_B = drawn_tokens(logits_BV / sampling.temperature, [randoms[row].random() for row in alive])
+            next_B, logprobs_B = drawn_tokens(
+                logits_BV / sampling.temperature, [randoms[row].random() for row in alive]
+            )
         else:
             next_B, logprobs_B = _likeliest(logits_BV)
         for row, token, logprob in zip(alive, next_B.tolist(), logprobs_B.tolist(), strict=True):
