@@ -59,7 +59,16 @@ def stop_texts(arm: Arm) -> tuple[str, ...]:
 
 def load_models(run: Run) -> Models:
     """Everything that can be asked. Raises ArtifactError where the run is not finished."""
-    engraved = talking(load_finished(run.settings.model, run.run_dir))
+    return with_base(run, load_engraved(run))
+
+
+def load_engraved(run: Run) -> LoadedModel:
+    """The finished model, ready to answer. Raises ArtifactError where the run is not finished."""
+    return talking(load_finished(run.settings.model, run.run_dir))
+
+
+def with_base(run: Run, engraved: LoadedModel) -> Models:
+    """The finished model with what can be compared with it."""
     base = talking(load_model(run.settings.model, run.base_dir))
     share_equal_weights(engraved, base)
     return Models({"engraved": engraved, "base": base}, index_documents(run_documents(run)), run.settings.exam)

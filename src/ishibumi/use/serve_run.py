@@ -28,6 +28,7 @@ STAGES = ("corpus", "knowledge", "cpt", "sft", "exam", "report")
 TRAINING_STAGES = ("cpt", "sft")
 MAX_POINTS = 1000  # of a loss curve
 STEPS_FOR_SPEED = 20
+NUM_NEAREST = 3
 
 Row = dict[str, Any]
 Questions = Callable[[Sequence[Document]], Sequence[Question]]
@@ -59,9 +60,11 @@ def run_routes(run: Run, questions: Questions) -> APIRouter:
         raise HTTPException(404, problem("The run has no such document.", code="document_not_found"))
 
     @routes.get("/near")
-    def near(question: str, k: int = 3) -> list[Row]:
-        """The documents nearest to a question by BM25, best first."""
-        return [_head(document) for document in _corpus(run).retrieve(question, max(0, min(k, 20)))]
+    def near(question: str) -> list[Row]:
+        """The documents nearest to a question by BM25, best first; `read` by the model called retrieval or not."""
+        num_read = run.settings.exam.retrieved_documents
+        found = _corpus(run).retrieve(question, max(NUM_NEAREST, num_read))
+        return [{**_head(document), "read": place < num_read} for place, document in enumerate(found)]
 
     @routes.get("/training")
     def training() -> list[Row]:
