@@ -43,6 +43,7 @@ def serve(
         app,
         log_level="error",
         access_log=False,
+        ws="none",
         server_header=False,
         timeout_graceful_shutdown=SECONDS_TO_FINISH,
     )

@@ -49,12 +49,12 @@ def run_routes(run: Run, questions: Questions) -> APIRouter:
     @routes.get("/documents")
     def documents() -> list[Row]:
         """All documents, without their texts."""
-        return [_head(document) for document in _corpus(run).documents]
+        return [_head(document) for document in _documents(run)]
 
     @routes.get("/documents/{document_id:path}")
     def one_document(document_id: str) -> Row:
         """A document as it was engraved, without its title line."""
-        for document in _corpus(run).documents:
+        for document in _documents(run):
             if document.id == document_id:
                 return {**_head(document), "text": document.text}
         raise HTTPException(404, problem("The run has no such document.", code="document_not_found"))
@@ -63,7 +63,8 @@ def run_routes(run: Run, questions: Questions) -> APIRouter:
     def near(question: str) -> list[Row]:
         """The documents nearest to a question by BM25, best first; `read` by the model called retrieval or not."""
         num_read = run.settings.exam.retrieved_documents
-        found = _corpus(run).retrieve(question, max(NUM_NEAREST, num_read))
+        index = _corpus(run)
+        found = index.retrieve(question, max(NUM_NEAREST, num_read)) if index else []
         return [{**_head(document), "read": place < num_read} for place, document in enumerate(found)]
 
     @routes.get("/training")
@@ -124,12 +125,16 @@ def _state(run_dir: Path, stage: str) -> str:
     return "running" if (run_dir / f"{stage}.partial").exists() else "waiting"
 
 
-def _corpus(run: Run) -> Index:
+def _corpus(run: Run) -> Index | None:
     path = run.run_dir / "corpus"
     manifest = path / artifacts.MANIFEST
-    if not manifest.exists():
-        return index_documents([])
-    return _indexed(path, manifest.stat().st_mtime_ns)
+    return _indexed(path, manifest.stat().st_mtime_ns) if manifest.exists() else None
+
+
+def _documents(run: Run) -> Sequence[Document]:
+    """The documents of the corpus; none before there is one."""
+    index = _corpus(run)
+    return index.documents if index else ()
 
 
 @lru_cache(maxsize=1)
@@ -149,7 +154,7 @@ def _head(document: Document) -> Row:
 
 def _exam(run: Run, questions: Questions) -> list[Row]:
     """Every document that was asked about, with its questions and every arm's reply."""
-    documents = _corpus(run).documents
+    documents = _documents(run)
     try:
         asked = questions(documents)
     except IshibumiError:  # a file of questions was moved since
