@@ -6,12 +6,14 @@ another and of 32 at once, how many greedy replies differ between the two, the p
 
 import argparse
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ QUESTIONS = ["決勝で勝ったのはどこですか？", "得点者は誰で�
 
 
 def ask(port: int, n: int, max_tokens: int) -> tuple[str, int, float]:
-    """Text, tokens and seconds to the first piece of one streamed reply. It ends by length: one token stands for each."""
+    """Text, tokens and seconds to the first piece of one streamed reply."""
     body = {"model": "engraved", "prompt": f"{n}番: {QUESTIONS[n % len(QUESTIONS)]}", "max_tokens": max_tokens,
             "stream": True, "stream_options": {"include_usage": True}}  # fmt: skip
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
@@ -36,6 +38,19 @@ def ask(port: int, n: int, max_tokens: int) -> tuple[str, int, float]:
         tokens = part["usage"]["completion_tokens"] if "usage" in part else tokens
     connection.close()
     return text, tokens, first
+
+
+@contextlib.contextmanager
+def started_server(settings: str, run_dir: str | None) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """`ishibumi serve` in a process of its own, and its port."""
+    command = [sys.executable, "-m", "ishibumi", "serve", settings, "--port", "0"]
+    command += ["--run-dir", run_dir] if run_dir else []
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr
+        try:
+            yield server, int(re.findall(r"127\.0\.0\.1:(\d+)/", server.stderr.readline())[0])
+        finally:
+            server.terminate()
 
 
 def resident_mb(pid: int) -> float:
@@ -55,13 +70,9 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=32)
     chosen = parser.parse_args()
-    command = [sys.executable, "-m", "ishibumi", "serve", chosen.settings, "--port", "0"]
-    command += ["--run-dir", chosen.run_dir] if chosen.run_dir else []
-    started = time.perf_counter()
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stderr
-        port = int(re.findall(r"127\.0\.0\.1:(\d+)/", server.stderr.readline())[0])
-        tell(load=Path("/proc/loadavg").read_text().split()[0], seconds_to_load=time.perf_counter() - started)
+    began = time.perf_counter()
+    with started_server(chosen.settings, chosen.run_dir) as (server, port):
+        tell(load=Path("/proc/loadavg").read_text().split()[0], seconds_to_load=time.perf_counter() - began)
         tell(memory_after_load_mb=resident_mb(server.pid), seconds_to_first_token=ask(port, 0, 1)[2])
         rates: dict[str, float] = {}
         texts: dict[str, list[str]] = {}
@@ -75,8 +86,6 @@ def main() -> None:
         differ = sum(a != b for a, b in zip(texts["alone"], texts["together"], strict=False))
         tell(times_faster=rates["together"] / rates["alone"], compared=chosen.alone, replies_that_differ=differ)
         tell(memory_mb=resident_mb(server.pid), load=Path("/proc/loadavg").read_text().split()[0])
-        server.terminate()
-        server.wait()
 
 
 if __name__ == "__main__":

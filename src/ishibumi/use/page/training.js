@@ -23,8 +23,12 @@ function showStages(states) {
 
 function curve(stage) {
   const live = stage.live && made("span", "live", "live");
+  const element = make("article", "curve");
   const head = make("h3", "", made("span", "", `stage_${stage.stage}`), ...(live ? [" ", live] : []));
-  if (!stage.steps.length) return make("article", "curve", head);
+  head.id = `curve-${stage.stage}`;
+  element.setAttribute("aria-labelledby", head.id);
+  element.append(head);
+  if (!stage.steps.length) return element;
   const first = stage.steps[0][1].toFixed(2);
   const last = stage.steps.at(-1)[1].toFixed(2);
   const facts = make("dl", "facts", fact("loss", last), fact("step", `${stage.step} / ${stage.num_steps}`));
@@ -33,7 +37,8 @@ function curve(stage) {
   else facts.append(fact("tokens", stage.tokens.toLocaleString(language())));
   const quiet = stage.live && stage.seconds_since > 60 ? [made("p", "check missing", "quiet", Math.round(stage.seconds_since))] : [];
   const figure = make("figure", "", chart(stage), made("figcaption", "sr", "curve", first, last));
-  return make("article", "curve", head, facts, ...quiet, figure);
+  element.append(facts, ...quiet, figure);
+  return element;
 }
 
 const fact = (key, value) => make("div", "", made("dt", "", key), make("dd", "", value));
