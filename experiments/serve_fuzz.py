@@ -82,7 +82,9 @@ def send(port: int, data: bytes, is_patient: bool) -> str:
             reply.begin()
             reply.read()
             return str(reply.status)
-        except (ConnectionError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, TimeoutError):
+                raise
             return "closed"
 
 
