@@ -212,7 +212,7 @@ def test_the_page_is_small_and_soon_ready(page: webdriver.Chrome, port: int) -> 
             and e["params"]["request"]["url"].startswith("http")}  # fmt: skip
     assert urls == {f"127.0.0.1:{port}"}
     assert 20_000 < size < 150_000
-    assert ready < 5000  # half a second on a machine of its own: experiments/serve_bench.py measures it
+    assert ready < 5000  # half a second on a machine of its own: experiments/serve_page.py measures it
 
 
 def test_a_phone_shows_everything_without_scrolling_sideways(page: webdriver.Chrome, port: int) -> None:

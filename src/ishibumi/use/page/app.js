@@ -30,4 +30,5 @@ speak(localStorage.getItem("language") ?? (navigator.language.startsWith("ja") ?
 const run = await get("/api/run");
 if (!viewNow() && !run.finished) location.hash = "training";
 else await show();
+performance.mark("ready");
 document.documentElement.dataset.ready = "yes";

@@ -49,6 +49,7 @@ async function answer({ model, element, text, source, time }, question, stopper)
       reply += piece;
       const parts = splitCitation(reply);
       text.textContent = parts.answer;
+      text.classList.toggle("long", parts.answer.length > 48);
       if (parts.title) showSource(source, parts, false);
     }
     const parts = splitCitation(reply);
