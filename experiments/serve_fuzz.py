@@ -75,7 +75,8 @@ def send(port: int, data: bytes, is_patient: bool) -> str:
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         try:
             connection.sendall(data)
-            connection.shutdown(socket.SHUT_WR)
+            if not data.startswith((b"GET", b"POST")):  # no request: the server would wait for the rest of it
+                connection.shutdown(socket.SHUT_WR)
             if not is_patient:
                 return "left"
             reply = http.client.HTTPResponse(connection)
