@@ -22,7 +22,7 @@ QUESTIONS = ["決勝で勝ったのはどこですか？", "得点者は誰で�
 
 def ask(port: int, n: int, max_tokens: int) -> tuple[str, int, float]:
     """Text, tokens and seconds to the first piece of one streamed reply."""
-    body = {"model": "engraved", "prompt": f"{n}番: {QUESTIONS[n % len(QUESTIONS)]}", "max_tokens": max_tokens,
+    body = {"model": "base", "prompt": f"{n}番: {QUESTIONS[n % len(QUESTIONS)]}", "max_tokens": max_tokens,
             "stream": True, "stream_options": {"include_usage": True}}  # fmt: skip
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     started = time.perf_counter()

@@ -181,10 +181,12 @@ async def _answer(
     """Queue the wishes and send what comes, as a stream or in one piece."""
     arriving: asyncio.Queue[tuple[int, Piece]] = asyncio.Queue()
     loop = asyncio.get_running_loop()
+
+    def arrived(number: int, piece: Piece) -> None:  # in the engine's thread
+        loop.call_soon_threadsafe(arriving.put_nowait, (number, piece))
+
     try:
-        replies = engine.submit(
-            network_of(arm), wishes, lambda n, piece: loop.call_soon_threadsafe(arriving.put_nowait, (n, piece))
-        )
+        replies = engine.submit(network_of(arm), wishes, arrived)
     except Busy:
         busy = problem("Too many requests wait here; try again.", code="queue_full", kind="rate_limit_error")
         raise HTTPException(429, busy, headers={"retry-after": "1"}) from None
