@@ -26,6 +26,7 @@ VERBS = [
     "evaluate",
     "report",
     "chat",
+    "serve",
     "export",
     "show",
     "fetch",

@@ -1,4 +1,4 @@
-"""Replies: a batch says what each prompt alone would get, and a stream says the same as a batch."""
+"""Replies: a batch says what each prompt alone would get."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ import tiny
 import torch
 
 from ishibumi.models.chat_format import ChatFormat
-from ishibumi.models.generate import Sampling, _drawn, generate_replies, stream_reply
+from ishibumi.models.generate import Sampling, drawn_tokens, generate_replies
 from ishibumi.models.load import LoadedModel
 
 PROMPTS = ["Who scored the first goal of the final?", "a", "東京の天気は", "Spain", "Where was it played?"]
@@ -53,16 +53,6 @@ def test_a_batch_says_what_each_prompt_alone_gets(kind: str, batch_size: int, mo
 
 
 @pytest.mark.parametrize("kind", tiny.KINDS)
-def test_a_stream_says_what_a_batch_says(kind: str, model_dir: Callable[[str], Path]) -> None:
-    model = tiny.load(model_dir(kind))
-    whole = generate_replies(model, prompts(model), max_new_tokens=40, batch_size=8)
-    for ids, reply in zip(prompts(model), whole, strict=True):
-        streamed = "".join(stream_reply(model, ids, max_new_tokens=40))
-        assert reply.text.startswith(streamed)
-        assert set(reply.text[len(streamed) :]) <= {"\ufffd"}  # only a character that never became whole is missing
-
-
-@pytest.mark.parametrize("kind", tiny.KINDS)
 @pytest.mark.parametrize("batch_size", [1, 8])
 def test_a_reply_tells_how_likely_its_tokens_were(kind: str, batch_size: int, model_dir: Callable[[str], Path]) -> None:
     model = tiny.load(model_dir(kind))
@@ -97,15 +87,6 @@ def test_progress_counts_prompts_and_the_order_is_kept(model_dir: Callable[[str]
     assert generate_replies(model, [], max_new_tokens=3, batch_size=2) == []
 
 
-def test_characters_of_several_tokens_are_streamed_whole(
-    model_dir: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = tiny.load(model_dir("llama"))
-    ids = list(model.tokenizer("a東京", add_special_tokens=False)["input_ids"])
-    monkeypatch.setattr("ishibumi.models.generate._stream_ids", lambda *_: iter(ids))
-    assert [piece for piece in stream_reply(model, [1], max_new_tokens=9) if piece] == ["a", "東", "京"]
-
-
 @pytest.mark.parametrize("kind", tiny.KINDS)
 def test_a_drawn_reply_depends_on_its_seed_and_not_on_its_batch(kind: str, model_dir: Callable[[str], Path]) -> None:
     model = tiny.load(model_dir(kind))
@@ -125,7 +106,7 @@ def test_a_drawn_reply_depends_on_its_seed_and_not_on_its_batch(kind: str, model
 
 def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
     logits_BV = torch.tensor([[0.1, 0.6, 0.0, 0.3]]).log().expand(1000, -1)
-    tokens, logprobs = _drawn(logits_BV, [n / 1000 for n in range(1000)])
+    tokens, logprobs = drawn_tokens(logits_BV, [n / 1000 for n in range(1000)])
     assert logprobs[0].exp().item() == pytest.approx(0.1)
     assert tokens.bincount(minlength=4).tolist() == pytest.approx([100, 600, 0, 300], abs=1)
-    assert _drawn(torch.tensor([[0.0, float("-inf")]]), [0.9999999])[0].tolist() == [0]
+    assert drawn_tokens(torch.tensor([[0.0, float("-inf")]]), [0.9999999])[0].tolist() == [0]

@@ -51,6 +51,15 @@ DONE = {
 EXPORTING = {
     "en": "Writing {directory}, reading it again and comparing. Minutes for a small model on a CPU.",
     "ja": "{directory} に書き出し、読み直して比較します。小さなモデルでも CPU では数分かかります。",
+SERVING = {
+    "en": {
+        True: "The page: {address}   OpenAI's protocol: {address}v1   Ctrl-C ends.",
+        False: "No finished model yet. The page shows how training goes: {address}   Ctrl-C ends.",
+    },
+    "ja": {
+        True: "ページ: {address}   OpenAI 互換 API: {address}v1   Ctrl-C で終わります。",
+        False: "モデルはまだ仕上がっていません。学習の様子はページで見られます: {address}   Ctrl-C で終わります。",
+    },
 }
 WRITTEN = {
     "en": "Wrote {path}. Put your documents where it says, then: {command}",
@@ -205,6 +214,36 @@ def export(
         for what, value in made.manifest["proof"].items():
             display.note(f"  {what}: {value:.3g}" if isinstance(value, float) else f"  {what}: {value}")
         print(made.path)
+def serve(
+    settings: SettingsFile = DEFAULT_SETTINGS,
+    host: Annotated[str, typer.Option(help="Address to listen on; others than this machine's need an API key.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
+    set_: SetOption = None,
+    run_dir: RunDirOption = None,
+) -> None:
+    """Serve the finished model: a page in the browser, and OpenAI's protocol.
+
+    While the run is not finished the page shows how training goes. An API key is read from ISHIBUMI_API_KEY.
+    """
+    with _edge() as display:
+        loaded = _load(settings, set_, run_dir)
+        from ishibumi import pipeline
+        from ishibumi.use.serve import serve as serve_run
+        from ishibumi.use.serve_guard import KEY_VARIABLE
+
+        def tell(address: str, finished: bool) -> None:
+            display.note(SERVING[display.language][finished].format(address=address))
+
+        serve_run(
+            loaded,
+            lambda documents: pipeline.exam_questions(loaded, list(documents)),
+            host=host,
+            port=port,
+            key=os.environ.get(KEY_VARIABLE) or None,
+            tell=tell,
+        )
 
 
 @app.command()

@@ -25,6 +25,8 @@ from ishibumi.models.load import LoadedModel
 from ishibumi.settings import Arm, ExamSettings
 
 UNTRAINED_ARMS: tuple[Arm, ...] = ("base", "retrieval")
+FROM_MEMORY: tuple[Arm, ...] = ("base", "engraved")
+STOP_TEXTS = ("\n",)  # of the untrained arms: their worked examples end with the line
 # Passages beyond this are cut, so that a batch of questions about long documents fits into memory.
 MAX_PASSAGE_TOKENS = 1536
 
@@ -63,7 +65,9 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class _Prompt:
+class Prompt:
+    """What an arm is asked; `passage_cut` as in Answer."""
+
     ids: list[int]
     passage_cut: bool = False
 
@@ -87,14 +91,14 @@ def run_arm(
         [prompt.ids for prompt in prompts],
         max_new_tokens=settings.max_new_tokens,
         batch_size=settings.batch_questions,
-        stop_texts=("\n",) if arm in UNTRAINED_ARMS else (),
+        stop_texts=STOP_TEXTS if arm in UNTRAINED_ARMS else (),
         on_batch=on_batch,
     )
     titles = [{title_of(documents[i]) for i in question.document_ids} for question in questions]
     return [_graded(arm, *row) for row in zip(titles, questions, prompts, replies, strict=True)]
 
 
-def _graded(arm: Arm, titles: set[str], question: Question, prompt: _Prompt, reply: Reply) -> Answer:
+def _graded(arm: Arm, titles: set[str], question: Question, prompt: Prompt, reply: Reply) -> Answer:
     source, quoted, text = split_citation(reply.text.strip())
     text = text.strip()
     refused = is_refusal(text)
@@ -123,18 +127,27 @@ def _prompts(
     questions: Sequence[Question],
     documents: Mapping[str, Document],
     settings: ExamSettings,
-) -> list[_Prompt]:
-    if arm == "base":
-        return [_Prompt(text_ids(model, few_shot_text(question, settings.shots))) for question in questions]
-    if arm == "engraved":
-        return [_Prompt(_chat_ids(model, question.question)) for question in questions]
+) -> list[Prompt]:
+    shown: Sequence[Sequence[Document]] = [()] * len(questions)
     if arm == "gold_passage":
         shown = [[documents[document_id] for document_id in question.document_ids] for question in questions]
-    else:
+    elif arm not in FROM_MEMORY:
         index = index_documents(list(documents.values()))
-        # The last passage stands next to the question, where small models read best: best document last.
-        shown = [index.retrieve(question.question, settings.retrieved_documents)[::-1] for question in questions]
-    return [_reading_prompt(arm, model, q, of_q, settings) for q, of_q in zip(questions, shown, strict=True)]
+        shown = [index.retrieve(question.question, settings.retrieved_documents) for question in questions]
+    return [arm_prompt(arm, model, q, of_q, settings) for q, of_q in zip(questions, shown, strict=True)]
+
+
+def arm_prompt(
+    arm: Arm, model: LoadedModel, question: Question, shown: Sequence[Document], settings: ExamSettings
+) -> Prompt:
+    """The prompt with which an arm is asked; the arms that read get the documents `shown`, best first."""
+    if arm == "base":
+        return Prompt(text_ids(model, few_shot_text(question, settings.shots)))
+    if arm == "engraved":
+        return Prompt(_chat_ids(model, question.question))
+    # The last passage stands next to the question, where small models read best: best document last.
+    best_last = shown if arm == "gold_passage" else shown[::-1]
+    return _reading_prompt(arm, model, question, best_last, settings)
 
 
 def few_shot_text(question: Question, num_shots: int, passage: str | None = None) -> str:
@@ -163,7 +176,7 @@ def _worked(language: str, passage: str | None, question: str) -> str:
 
 def _reading_prompt(
     arm: Arm, model: LoadedModel, question: Question, shown: Sequence[Document], settings: ExamSettings
-) -> _Prompt:
+) -> Prompt:
     def ids(passage: str) -> list[int]:
         if arm in UNTRAINED_ARMS:
             return text_ids(model, few_shot_text(question, settings.shots, passage))
@@ -189,7 +202,7 @@ def passage_text(document: Document) -> str:
 
 def _fitted(
     model: LoadedModel, passages: Sequence[str], ids: Callable[[str], list[int]], settings: ExamSettings
-) -> _Prompt:
+) -> Prompt:
     """The prompt with these passages, each cut to its share of what the model's window leaves."""
     config: Any = model.network.config
     window = int(config.get_text_config().max_position_embeddings)
@@ -201,7 +214,7 @@ def _fitted(
             hint_ja="exam.shots を減らすか、exam.arms を base と engraved だけにしてください。",
         )
     cut = [_cut(model, passage, room // len(passages)) for passage in passages]
-    return _Prompt(ids("\n\n".join(text for text, _ in cut)), any(was_cut for _, was_cut in cut))
+    return Prompt(ids("\n\n".join(text for text, _ in cut)), any(was_cut for _, was_cut in cut))
 
 
 def _cut(model: LoadedModel, text: str, num_tokens: int) -> tuple[str, bool]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ishibumi.artifacts import read_json, read_jsonl, write_json, write_jsonl
 from ishibumi.corpus.documents import Document
-from ishibumi.exam.evaluate import Answer, run_arm
+from ishibumi.exam.evaluate import FROM_MEMORY, Answer, run_arm
 from ishibumi.exam.forgetting import Perplexity, perplexity_by_language
 from ishibumi.exam.free import NAME as FREE_ANSWERS
 from ishibumi.exam.free import answer_freely
@@ -22,8 +22,6 @@ from ishibumi.models.load import LoadedModel
 from ishibumi.settings import Arm, ExamSettings
 
 OnAnswers = Callable[[str, int, int], None]
-# Training's own questions show how well its wording is remembered; the arms that read would tell nothing of it.
-FROM_MEMORY: tuple[Arm, ...] = ("base", "engraved")
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,7 @@ def sit_exam(
             continue
         model = side.load()
         for arm in arms:
+            # Training's questions show how well its wording is remembered; arms that read would tell nothing of it.
             asked = questions if arm in FROM_MEMORY else [q for q in questions if q.split != TRAINING]
             answers = run_arm(arm, model, asked, documents, settings, partial(on_answers, arm)) if asked else []
             write_jsonl(directory / f"answers_{arm}.jsonl", map(asdict, answers))

@@ -1,10 +1,10 @@
-"""Replies: token ids of prompts → greedy or sampled text, batched, or streamed for a chat.
+"""Replies: token ids of prompts → greedy or sampled text, in batches.
 
 Axes: B prompts in a batch, T tokens, V vocabulary.
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,9 +76,9 @@ def _decode_batch(
 
     Finished prompts leave the batch, so that the rest goes faster.
     """
-    ids_BT, mask_BT = _left_padded(prompts, model.device)
+    ids_BT, mask_BT = left_padded(prompts, model.device)
     positions_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
-    cache = _new_cache(model)
+    cache = new_cache(model)
     randoms = [random.Random(seed) for seed in sampling.seeds] if sampling else []
     said: list[tuple[list[int], list[float]]] = [([], []) for _ in prompts]
     alive = list(range(len(prompts)))
@@ -92,7 +92,9 @@ def _decode_batch(
             logits_to_keep=1,
         ).logits[:, -1]
         if sampling:
-            next_B, logprobs_B = _drawn(logits_BV / sampling.temperature, [randoms[row].random() for row in alive])
+            next_B, logprobs_B = drawn_tokens(
+                logits_BV / sampling.temperature, [randoms[row].random() for row in alive]
+            )
         else:
             next_B, logprobs_B = _likeliest(logits_BV)
         for row, token, logprob in zip(alive, next_B.tolist(), logprobs_B.tolist(), strict=True):
@@ -122,7 +124,7 @@ def _likeliest(logits_BV: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return next_B, -logits_BV.sub_(top_B[:, None]).exp_().sum(-1, dtype=torch.float32).log()
 
 
-def _drawn(logits_BV: torch.Tensor, draws: Sequence[float]) -> tuple[torch.Tensor, torch.Tensor]:
+def drawn_tokens(logits_BV: torch.Tensor, draws: Sequence[float]) -> tuple[torch.Tensor, torch.Tensor]:
     """For each row the token in whose part of the summed probabilities its draw, in [0, 1), falls; and their logs."""
     p_BV = logits_BV.float().softmax(-1)
     summed_BV = p_BV.cumsum(-1)
@@ -131,12 +133,14 @@ def _drawn(logits_BV: torch.Tensor, draws: Sequence[float]) -> tuple[torch.Tenso
     return next_B, p_BV.gather(-1, next_B[:, None]).squeeze(1).log()
 
 
-def _new_cache(model: LoadedModel) -> DynamicCache:
+def new_cache(model: LoadedModel) -> DynamicCache:
+    """An empty cache with the layers of this model."""
     config: Any = model.network.config
     return DynamicCache(config=config)
 
 
-def _left_padded(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def left_padded(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids that all end at the right, and the mask of what is no padding."""
     longest = max(len(p) for p in prompts)
     ids = [[0] * (longest - len(p)) + list(p) for p in prompts]
     mask = [[0] * (longest - len(p)) + [1] * len(p) for p in prompts]
@@ -155,28 +159,3 @@ def _finish(model: LoadedModel, ids: list[int], logprobs: list[float], stop_text
     cuts = [text.index(s) for s in stop_texts if s in text]
     said = text[: min(cuts)] if cuts else text
     return Reply(said, stopped or bool(cuts), len(ids), sum(logprobs) / len(logprobs))
-
-
-def stream_reply(model: LoadedModel, prompt_ids: Sequence[int], *, max_new_tokens: int) -> Iterator[str]:
-    """Pieces of one greedy reply as they come; a character that spans several tokens is held until it is whole."""
-    said = ""
-    ids: list[int] = []
-    for token in _stream_ids(model, prompt_ids, max_new_tokens):
-        ids.append(token)
-        text = model.tokenizer.decode(ids, skip_special_tokens=True)
-        if not text.endswith("\ufffd"):
-            yield text[len(said) :]
-            said = text
-
-
-@torch.inference_mode()
-def _stream_ids(model: LoadedModel, prompt_ids: Sequence[int], max_new_tokens: int) -> Iterator[int]:
-    cache = _new_cache(model)
-    ids_BT = torch.tensor([list(prompt_ids)], device=model.device)
-    for _ in range(max_new_tokens):
-        logits_BTV = model.network(input_ids=ids_BT, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
-        token = int(logits_BTV[0, -1].argmax())
-        if token in model.format.stop_ids:
-            return
-        yield token
-        ids_BT = torch.tensor([[token]], device=model.device)

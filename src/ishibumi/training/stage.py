@@ -3,7 +3,9 @@
 model + examples → tokens on disk → plan → train → proof → adapter → merged into the model
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,9 @@ from ishibumi.training.distributed import rank, wait
 from ishibumi.training.saved import save_adapter
 from ishibumi.training.splitting import enough_rows, split
 from ishibumi.training.tokens import SOURCES, Example, Source, open_tokens, store_examples
-from ishibumi.training.trainer import OnStep, train
+from ishibumi.training.trainer import OnStep, StepRecord, train
 
+PROGRESS = "progress.jsonl"
 SHARE_OF_ROW = 2  # questions that begin alike fill at most half a row, so that a step mixes documents
 MERGE_TOLERANCE = 0.05  # of the hidden states' size: bf16 keeps 8 bits, and merging rounds every weight (0.01 to 0.03)
 
@@ -51,7 +54,8 @@ def run_stage(
 ) -> dict[str, Any]:
     """Train `model` in place (adapters merged at the end) and fill `directory`; returns what the manifest keeps.
 
-    Files: tokens, adapter/, history.jsonl (a row a step), proof.json (what trained and how far it moved). Of several
+    Files: tokens, adapter/, history.jsonl (a row a step), proof.json (what trained and how far it moved); while it
+    trains progress.jsonl, for whoever looks on: a step that is done again after a stop is in it twice. Of several
     processes all train and the first writes; with `split_on` each keeps a share of the weights on that device.
     """
     max_shared = settings.row_tokens // SHARE_OF_ROW
@@ -79,8 +83,8 @@ def run_stage(
     trainables = attach(model.network, settings, seed)
     if split_on is not None:
         trainables = split(model.network, trainables, split_on)
-    with prepared(model, trainables, plan, settings) as how:
-        history = train(model.network, trainables, plan, settings, directory, on_step=on_step, should_stop=should_stop)
+    with prepared(model, trainables, plan, settings) as how, _progress(directory, on_step) as tell:
+        history = train(model.network, trainables, plan, settings, directory, on_step=tell, should_stop=should_stop)
     scale_learned(trainables, settings.learned_scale)
     proof = prove_trained(model.network, trainables)
     save_adapter(directory / "adapter", model.network, trainables, settings, model.name)
@@ -90,6 +94,7 @@ def run_stage(
     write_jsonl(directory / "history.jsonl", (asdict(record) for record in history))
     write_json(directory / "proof.json", proof)
     remove_checkpoints(directory)
+    (directory / PROGRESS).unlink()
     return {
         "steps": plan.num_steps,
         "epoch_steps": plan.epoch_steps,
@@ -104,6 +109,21 @@ def run_stage(
         "merge_difference": difference,
         **how,
     }
+
+
+@contextlib.contextmanager
+def _progress(directory: Path, on_step: OnStep) -> Iterator[OnStep]:
+    """A function that passes a step on to `on_step` and, in the first process, adds it to progress.jsonl."""
+    if rank() > 0:
+        yield on_step
+        return
+    with (directory / PROGRESS).open("a", encoding="utf-8", buffering=1) as progress:
+
+        def tell(record: StepRecord) -> None:
+            progress.write(json.dumps(asdict(record)) + "\n")
+            on_step(record)
+
+        yield tell
 
 
 @torch.no_grad()
