@@ -51,6 +51,7 @@ DONE = {
 EXPORTING = {
     "en": "Writing {directory}, reading it again and comparing. Minutes for a small model on a CPU.",
     "ja": "{directory} に書き出し、読み直して比較します。小さなモデルでも CPU では数分かかります。",
+}
 SERVING = {
     "en": {
         True: "The page: {address}   OpenAI's protocol: {address}v1   Ctrl-C ends.",
@@ -214,6 +215,8 @@ def export(
         for what, value in made.manifest["proof"].items():
             display.note(f"  {what}: {value:.3g}" if isinstance(value, float) else f"  {what}: {value}")
         print(made.path)
+
+
 def serve(
     settings: SettingsFile = DEFAULT_SETTINGS,
     host: Annotated[str, typer.Option(help="Address to listen on; others than this machine's need an API key.")] = (
