@@ -1,7 +1,7 @@
 """How layers are computed: compiled or plain, with their intermediate results kept or made again, in which format.
 
-A compiler can be wrong: torch 2.11 compiled LoRA's addmm to gradients of 1e9 on a GPU, where plain layers give 6. So the
-first batch goes through both, and training goes on with plain layers where they differ.
+A compiler can be wrong: torch 2.11 compiled LoRA's addmm to gradients of 1e9 on a GPU, where plain layers give 6. So
+the first batch goes through both, and training goes on with plain layers where they differ.
 """
 
 import contextlib
