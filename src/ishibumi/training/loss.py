@@ -18,7 +18,7 @@ import torch.nn.functional as F
 
 CPU_TILE = 2048
 MAX_TOKENS_AT_ONCE = 1024  # N × v × 4 bytes = 8 MiB a tile
-# Sums over rows and over columns in one kernel: torch 2.10 and 2.11 leave parts unwritten (pytorch issue 193061).
+# Sums over rows and over columns in one kernel can leave parts unwritten since torch 2.10 (pytorch issue 193061).
 COMPILER_OPTIONS: dict[str, str | int | bool | Callable[..., Any]] = {"triton.mix_order_reduction": False}
 GPU_LOGITS = 2**29  # at once: 1 GiB in bf16; 2,048 tokens of a vocabulary of 262,144
 

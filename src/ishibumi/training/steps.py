@@ -50,7 +50,8 @@ class Steps:
         self.figures = torch.zeros(2, device=device)
         self.batch: Batch | None = None
         # What several processes do together stays outside of graphs.
-        self.is_gpu = device.type == "cuda" and not torch.distributed.is_initialized()
+        together = torch.distributed.is_available() and torch.distributed.is_initialized()
+        self.is_gpu = device.type == "cuda" and not together
         self.is_fixed = False  # every batch's shape, for a graph
         self.backward: Callable[[], None] = self._backward
         self.update: Callable[[], None] = self._update
