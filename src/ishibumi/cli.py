@@ -217,6 +217,7 @@ def export(
         print(made.path)
 
 
+@app.command()
 def serve(
     settings: SettingsFile = DEFAULT_SETTINGS,
     host: Annotated[str, typer.Option(help="Address to listen on; others than this machine's need an API key.")] = (
