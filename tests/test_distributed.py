@@ -21,6 +21,7 @@ from ishibumi.training.checkpoint import checkpoints
 from ishibumi.training.distributed import share_of_rows
 from ishibumi.training.splitting import enough_rows
 
+pytestmark = pytest.mark.timeout(600)  # two processes that import PyTorch, on two cores
 HERE = Path(__file__).parent
 STOPPED = 3  # of eight steps
 # name → (kind of model, what the two processes do)

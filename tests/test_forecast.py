@@ -103,7 +103,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 import test_forecast as t
 def peak(): return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-t.train_small(Path({where!r}), num_layers=1, vocab_size=300)  # libraries and their threads take what they take
+t.train_small(Path({where!r}), num_hidden_layers=1, vocab_size=300)  # libraries and their threads take what they take
 before = peak()
 t.train_small(Path({where!r}))
 print(peak() - before)
@@ -112,8 +112,7 @@ print(peak() - before)
 
 def train_small(where: Path, **values: Any) -> None:
     """Train a model of 55 million numbers, or one with other sizes."""
-    sizes: dict[str, Any] = ({"num_hidden_layers": values.pop("num_layers")} if "num_layers" in values else {}) | values
-    network = AutoModelForCausalLM.from_config(small_config(**sizes), dtype=torch.float32).eval()
+    network = AutoModelForCausalLM.from_config(small_config(**values), dtype=torch.float32).eval()
     train_full_rows(lambda: LoadedModel(network, None, None, "small"), chosen(**SMALL_SETTINGS), where)  # type: ignore[arg-type]
 
 
