@@ -21,6 +21,7 @@ from ishibumi.training.checkpoint import checkpoints
 from ishibumi.training.distributed import share_of_rows
 from ishibumi.training.splitting import enough_rows
 
+pytestmark = pytest.mark.timeout(600)  # two processes that import PyTorch, on two cores
 HERE = Path(__file__).parent
 STOPPED = 3  # of eight steps
 # name → (kind of model, what the two processes do)
@@ -79,7 +80,7 @@ def test_two_processes_train_to_what_one_trains_to(
     name: str, done: Path, model_dir: Callable[[str], Path], tmp_path: Path
 ) -> None:
     kind, task = TASKS[name]
-    many.stage(model_dir(kind), tmp_path / "one", **(task | {"is_split": False}))
+    many.stage(model_dir(kind), tmp_path / "one", **{**task, "is_split": False})
     assert_same([done / name, tmp_path / "one"])
 
 

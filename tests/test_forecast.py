@@ -51,11 +51,14 @@ def train_full_rows(make: Callable[[], LoadedModel], settings: CptSettings, wher
 
 def allocated(work: Callable[[], None]) -> int:
     """The most bytes that PyTorch's allocator had given out at once, by its own record."""
+    for dtype in (torch.float32, torch.bfloat16):
+        peak_flops(torch.device("cpu"), dtype)  # asked once a process, with matrices larger than these networks
     gc.collect()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
         work()
     found = [e for e in record.profiler.kineto_results.events() if e.name() == "[memory]"]  # type: ignore[union-attr]
     now = peak = 0
+    event: Any
     for event in sorted(found, key=lambda e: e.start_ns()):
         now += event.nbytes()
         peak = max(peak, now)
@@ -82,10 +85,17 @@ def test_foretold_memory_is_what_the_allocator_gave_out(
     assert foretold(read_config(model_dir(kind)), dtype, settings).peak == pytest.approx(measured, rel=WITHIN)
 
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "vocab_size": 32_000, "hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 6,
     "num_attention_heads": 8, "num_key_value_heads": 4, "max_position_embeddings": 1024, "tie_word_embeddings": False,
 }  # fmt: skip
+
+
+def small_config(**values: Any) -> Any:
+    """A Llama of these sizes, some of them other ones."""
+    return LlamaConfig(**(SMALL | values))
+
+
 SMALL_SETTINGS: dict[str, Any] = {"rank": 16, "row_tokens": 512, "tokens_per_step": 2048, "epochs": 2, "targets": ALL}
 GROWTH = """
 import resource, sys
@@ -93,7 +103,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 import test_forecast as t
 def peak(): return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-t.train_small(Path({where!r}), num_layers=1, vocab_size=300)  # libraries and their threads take what they take
+t.train_small(Path({where!r}), num_hidden_layers=1, vocab_size=300)  # libraries and their threads take what they take
 before = peak()
 t.train_small(Path({where!r}))
 print(peak() - before)
@@ -102,21 +112,20 @@ print(peak() - before)
 
 def train_small(where: Path, **values: Any) -> None:
     """Train a model of 55 million numbers, or one with other sizes."""
-    sizes = SMALL | ({"num_hidden_layers": values.pop("num_layers")} if "num_layers" in values else {}) | values
-    network = AutoModelForCausalLM.from_config(LlamaConfig(**sizes), dtype=torch.float32).eval()
+    network = AutoModelForCausalLM.from_config(small_config(**values), dtype=torch.float32).eval()
     train_full_rows(lambda: LoadedModel(network, None, None, "small"), chosen(**SMALL_SETTINGS), where)  # type: ignore[arg-type]
 
 
 def test_foretold_memory_is_what_the_process_grows_by(tmp_path: Path) -> None:
     code = GROWTH.format(tests=str(HERE), where=str(tmp_path))
     grown = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
-    found = foretold(LlamaConfig(**SMALL), "float32", chosen(**SMALL_SETTINGS))
+    found = foretold(small_config(), "float32", chosen(**SMALL_SETTINGS))
     assert grown > 500e6
     assert found.peak == pytest.approx(grown, rel=WITHIN)
 
 
 def test_two_shallow_networks_stand_for_a_deep_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = LlamaConfig(**(SMALL | {"num_hidden_layers": 7, "hidden_size": 64, "intermediate_size": 96}))
+    config = small_config(num_hidden_layers=7, hidden_size=64, intermediate_size=96)
     short = foretold(config, "bfloat16", chosen(targets=ALL))
     monkeypatch.setattr("ishibumi.training.forecast.SMALL", (2, 7))  # 7 of 7 layers: nothing is left to extend
     whole = foretold(config, "bfloat16", chosen(targets=ALL))
@@ -125,7 +134,7 @@ def test_two_shallow_networks_stand_for_a_deep_one(monkeypatch: pytest.MonkeyPat
 
 
 def test_weights_and_optimizer_are_counted_to_the_byte() -> None:
-    config = LlamaConfig(**(SMALL | {"num_hidden_layers": 1}))
+    config = small_config(num_hidden_layers=1)
     found = foretold(config, "bfloat16", chosen(targets=["q_proj"], rank=4))
     network = empty_network(config, "bfloat16")
     num_frozen, num_trained = sum(p.numel() for p in network.parameters()), 4 * (512 + 512)
@@ -135,7 +144,7 @@ def test_weights_and_optimizer_are_counted_to_the_byte() -> None:
 
 
 def test_operations_are_four_a_frozen_weight_six_a_trained_one_and_attention() -> None:
-    wide = LlamaForCausalLM(LlamaConfig(**(SMALL | {"num_hidden_layers": 1, "hidden_size": 64, "vocab_size": 300})))
+    wide = LlamaForCausalLM(small_config(num_hidden_layers=1, hidden_size=64, vocab_size=300))
     wide_trainables = attach(wide, tiny.settings(targets=["q_proj"]), 1)
     unrounded = flops_per_token(wide, wide_trainables, 64)
     network = tiny.network("llama")

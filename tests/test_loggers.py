@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import test_pipeline
@@ -24,7 +25,8 @@ def test_tensorboard_gets_every_figure_of_every_step(project: Path) -> None:
     code, _, err = test_pipeline.call("sft", project, "--set", 'machine.log_to=["tensorboard"]')
     assert code == 0, err
     written = EventAccumulator(str(project.parent / "run" / "logs" / "tensorboard")).Reload()
-    assert set(written.Tags()["scalars"]) == {f"{stage}/{figure}" for stage in ("cpt", "sft") for figure in FIGURES}
+    tags: Any = written.Tags()
+    assert set(tags["scalars"]) == {f"{stage}/{figure}" for stage in ("cpt", "sft") for figure in FIGURES}
     for stage in ("cpt", "sft"):
         history = artifacts.read_jsonl(project.parent / "run" / stage / "history.jsonl")
         for figure in ("loss", "utilisation", "peak_bytes"):

@@ -74,7 +74,7 @@ def load_model(
 
 
 def _read_network(directory: Path, dtype: str) -> Any:
-    network, info = AutoModelForCausalLM.from_pretrained(
+    found: Any = AutoModelForCausalLM.from_pretrained(
         directory,
         dtype=getattr(torch, dtype),
         local_files_only=True,
@@ -82,6 +82,7 @@ def _read_network(directory: Path, dtype: str) -> Any:
         use_safetensors=True,
         output_loading_info=True,
     )
+    network, info = found
     _refuse_missing(directory, info["missing_keys"])
     return network
 

@@ -136,4 +136,5 @@ def _compiler() -> Any:
 
 def _full_rows(num_rows: int, row_tokens: int) -> Batch:
     ids = torch.zeros(num_rows, row_tokens, dtype=torch.int64)
-    return Batch(ids, *(torch.zeros_like(ids) for _ in range(3)), torch.ones_like(ids, dtype=torch.float32))
+    same = [torch.zeros_like(ids) for _ in range(3)]
+    return Batch(ids, same[0], same[1], same[2], torch.ones_like(ids, dtype=torch.float32))

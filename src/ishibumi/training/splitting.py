@@ -51,7 +51,8 @@ def split_shapes(network: nn.Module, device: torch.device) -> None:
     body, head = network.base_model, network.get_output_embeddings()  # type: ignore[operator]
     embeddings = network.get_input_embeddings()  # type: ignore[operator]
     is_tied = head.weight is embeddings.weight
-    for module in [*body.layers, body]:  # type: ignore[union-attr, misc]
+    modules: list[Any] = [*body.layers, body]  # type: ignore[union-attr, misc]
+    for module in modules:
         fully_shard(module, mesh=mesh, reshard_after_forward=True, mp_policy=policy)
         assert isinstance(module, FSDPModule)
         module.set_gradient_divide_factor(1.0)  # the loss is divided already: a sum, not a mean
