@@ -3,7 +3,8 @@
     python experiments/export_exam.py SETTINGS.toml EXPORT_DIR… [--run-dir RUN] [--questions 64] [--passage]
 
 With --passage the right article stands in the prompt (the gold_passage arm), so that also a run that learned little
-has answers to compare. Both reply greedily; llama.cpp reads the prompt's token ids as transformers does.
+has answers to compare; with --training the questions are those that the run was trained on. Both reply greedily, and
+llama.cpp reads the prompt's token ids as transformers does.
 """
 
 import argparse
@@ -30,11 +31,16 @@ parser.add_argument("--run-dir")
 parser.add_argument("--questions", type=int, default=64)
 parser.add_argument("--max-new-tokens", type=int, default=64)
 parser.add_argument("--passage", action="store_true")
+parser.add_argument("--training", action="store_true")
 chosen = parser.parse_args()
 
 run = config.load(chosen.settings, {"run_dir": chosen.run_dir} if chosen.run_dir else {})
 documents = {document.id: document for document in load_documents(run.run_dir / "corpus")}
-questions = [q for q in exam_questions(run, list(documents.values())) if q.split not in (TRAINING, UNANSWERABLE)]
+questions = [
+    q
+    for q in exam_questions(run, list(documents.values()))
+    if (q.split == TRAINING) == chosen.training and q.split != UNANSWERABLE
+]
 questions = questions[:: max(1, len(questions) // chosen.questions)][: chosen.questions]
 model = load_finished(run.settings.model.model_copy(update={"dtype": "float32", "device": "cpu"}), run.run_dir)
 
@@ -66,6 +72,7 @@ for directory in chosen.exports:
         "file": file.name,
         "questions": n,
         "with_passage": chosen.passage,
+        "of_training": chosen.training,
         "right": sum(right) / n,
         "right_in_llama_cpp": sum(there) / n,
         "difference_points": 100 * (sum(there) - sum(right)) / n,

@@ -37,6 +37,7 @@ def bundle_dir(tmp_path: Path) -> Path:
     """An unpacked bundle of the tiny project; its packages are one file that stands for them."""
     path = write(tmp_path)
     assert call("corpus", path)[0] == 0
+    (tmp_path / "base" / "pytorch_model.bin").write_bytes(b"a pickle")
     (tmp_path / "wheels").mkdir()
     (tmp_path / "wheels" / "some-1.0-py3-none-any.whl").write_bytes(b"a wheel")
     options = ["--wheels", tmp_path / "wheels", "--python", PYTHON]
@@ -51,6 +52,7 @@ def test_the_bundle_alone_is_enough_for_a_run(bundle_dir: Path, tmp_path: Path) 
     shutil.rmtree(tmp_path / "base")
     names = sorted(p.name for p in bundle_dir.iterdir())
     assert names == ["SHA256SUMS", "base", "inputs", "install", "ishibumi.toml", "run", "wheels"]
+    assert not (bundle_dir / "base" / "pytorch_model.bin").exists()
     settings = config.load(bundle_dir / "ishibumi.toml").settings
     assert (settings.model.base, settings.run_dir, settings.documents.paths) == ("base", "run", ["inputs/0/news.jsonl"])
     assert settings.chat.sources[0].path.endswith("/chat.jsonl") and settings.cpt.rank == 4

@@ -30,6 +30,7 @@ from ishibumi.use.export import sha256_of
 
 PATHS = ("documents.paths", "replay.paths", "exam.questions", "exam.free_questions", "exam.general")
 NOT_NEEDED = shutil.ignore_patterns(".lock", "*.partial", "*.old", "checkpoint*")
+PICKLES = shutil.ignore_patterns("*.bin", "*.pt", "*.pth", "*.ckpt")
 INSTALL = """#!/bin/sh
 # Checks every file, then installs from wheels/ into .venv. No network. PYTHON=python{python} ./install
 set -eu
@@ -64,7 +65,7 @@ def bundle(
             shutil.copytree(wheels, partial / "wheels", dirs_exist_ok=True)
         else:
             _load_wheels(partial / "wheels", platform, python, extras)
-        shutil.copytree(find_base(run.settings.model.base, run.base_dir), partial / "base")
+        shutil.copytree(find_base(run.settings.model.base, run.base_dir), partial / "base", ignore=PICKLES)
         if run.run_dir.exists():
             shutil.copytree(run.run_dir, partial / "run", ignore=NOT_NEEDED)
         write_text(partial / "ishibumi.toml", _settings(run, partial))

@@ -39,13 +39,19 @@ STANDS_IN = {Type.Q4_K: Type.Q5_0, Type.Q6_K: Type.Q8_0, Type.Q5_0: Type.F16, Ty
 
 @dataclass(frozen=True)
 class _Tensor:
-    """One tensor: where it is, what llama.cpp calls it and how it is stored. `rows, columns` is its shape."""
+    """One tensor: where it is, what llama.cpp calls it and how it is stored there."""
 
     file: Path
     source: str
     name: str
     shape: tuple[int, ...]
     type: Type
+
+    @property
+    def num_bytes(self) -> int:
+        """Its size in the file."""
+        values_per_block, bytes_per_block = gguf.GGML_QUANT_SIZES[self.type]
+        return int(np.prod(self.shape)) // values_per_block * bytes_per_block
 
 
 def architecture(config: Any) -> gguf.MODEL_ARCH:
@@ -72,20 +78,17 @@ def write_gguf(model_dir: Path, tokenizer: Any, end_id: int, quantization: Quant
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     _add_parameters(writer, config)
     add_tokenizer(writer, tokenizer, end_id, int(config.vocab_size))
-    tensors = list(_tensors(model_dir, config, arch, quantization))
     frequencies = _llama3_frequencies(config)
-    if frequencies is not None:
-        writer.add_tensor_info("rope_freqs.weight", frequencies.shape, frequencies.dtype, frequencies.nbytes)
+    tensors = list(_tensors(model_dir, config, arch, quantization))
+    for name, array in frequencies.items():
+        writer.add_tensor_info(name, array.shape, array.dtype, array.nbytes)
     for t in tensors:
-        num_bytes = (
-            gguf.quants.quant_shape_to_byte_shape(t.shape, t.type) if len(t.shape) > 1 else (4 * int(np.prod(t.shape)),)
-        )
-        writer.add_tensor_info(t.name, t.shape, np.dtype(np.float32), int(np.prod(num_bytes)), t.type)
+        writer.add_tensor_info(t.name, t.shape, np.dtype(np.float32), t.num_bytes, t.type)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    if frequencies is not None:
-        writer.write_tensor_data(frequencies)
+    for array in frequencies.values():
+        writer.write_tensor_data(array)
     for t in tensors:
         writer.write_tensor_data(_stored(_weights(t, config), t.type))
     writer.close()
@@ -214,20 +217,20 @@ def _stored(weight: np.ndarray[Any, np.dtype[np.float32]], kind: Type) -> np.nda
     return packed
 
 
-def _llama3_frequencies(config: Any) -> np.ndarray[Any, np.dtype[np.float32]] | None:
-    """By what Llama 3 divides the frequency of each rotated pair; None for other rotations.
+def _llama3_frequencies(config: Any) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
+    """The tensor of what Llama 3 divides the frequency of each rotated pair by; nothing for other rotations.
 
     Fast pairs keep theirs, slow ones turn `factor` times slower, those between go over smoothly.
     """
     rope = config.rope_parameters
     if rope.get("rope_type") != "llama3":
-        return None
+        return {}
     head_size = _head_size(config)
     wavelength = 2 * np.pi * rope["rope_theta"] ** (np.arange(0, head_size, 2) / head_size)
     low, high, factor = rope["low_freq_factor"], rope["high_freq_factor"], rope["factor"]
     turns = rope["original_max_position_embeddings"] / wavelength
     smooth = np.clip((turns - low) / (high - low), 0, 1)
-    return (1 / ((1 - smooth) / factor + smooth)).astype(np.float32)
+    return {"rope_freqs.weight": (1 / ((1 - smooth) / factor + smooth)).astype(np.float32)}
 
 
 def _head_size(config: Any) -> int:
