@@ -60,7 +60,7 @@ def test_a_recipe_of_ones_own_is_read_beside_the_settings_file(tmp_path: Path) -
 def test_an_unknown_key_is_refused_with_line_and_nearest_name(tmp_path: Path) -> None:
     path = written(tmp_path, "seed = 3\n\n[chat]\nshare = 0.2\nshaer = 0.1  # wrong\n")
     assert refusal(path) == (
-        f"{path}:5: unknown setting chat.shaer. Did you mean chat.share? In [chat]: sources, share."
+        f"{path}:5: unknown setting chat.shaer. Did you mean chat.share? In [chat]: sources, on_bad, leave_out, share."
     )
 
 

@@ -248,30 +248,6 @@ def test_pdf_gives_joined_paragraphs_without_page_edges(tmp_path: Path) -> None:
     assert read_documents([path], SETTINGS).documents[0].date == DAY
 
 
-PRINTED = [
-    "南町図書館が開館",
-    "新しい市立図書館が9月1日、南町に開館した。蔵書は9万冊で、﨑や髙、𠮷の字の本もある。市長は「地域の学びの場にしたい」と述べ、"
-    "式には約300人が集まった。総事業費は12億3,000万円（うち国の補助が4割）で、工期は2年だった。",
-    "The museum opened in September 2024 with 90,000 visitors – 12.5% more than it had expected in the whole year – "
-    "and its director said that the café on the second floor would open later.",
-    "電話 03-1234-5678、〒100-0001。ｶﾀｶﾅの半角も、①②③や㈱もそのまま読める。",
-]
-
-
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not installed: no PDF from its typesetter")
-def test_a_pdf_of_chromium_gives_back_every_character(tmp_path: Path) -> None:
-    paragraphs = [f"{mark}{text}" for mark in "甲乙丙丁戊己庚辛壬癸子丑" for text in PRINTED[1:]]
-    page = "".join(f"<p>{text}</p>" for text in paragraphs)
-    html = f"<meta charset=utf-8><title>{PRINTED[0]}</title><h1>{PRINTED[0]}</h1>{page}"
-    (tmp_path / "a.html").write_text(html, encoding="utf-8")
-    flags = ["--headless", "--no-sandbox", "--no-pdf-header-footer", f"--print-to-pdf={tmp_path}/a.pdf"]
-    subprocess.run(["chromium", *flags, f"file://{tmp_path}/a.html"], check=True, timeout=150, capture_output=True)
-    row = only_row(tmp_path / "a.pdf")
-    # A paragraph whose last line is nearly full is joined with the next: the characters are all there.
-    assert (row.title, row.text.replace("\n", "")) == (PRINTED[0], "".join([PRINTED[0], *paragraphs]))
-    assert only_row(tmp_path / "a.html").text.split("\n\n") == [PRINTED[0], *paragraphs]
-
-
 @pytest.mark.skipif(shutil.which("soffice") is None, reason="LibreOffice is not installed: no PDF from its typesetter")
 def test_a_pdf_of_libreoffice_gives_back_the_text(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(f"{BODY}\n", encoding="utf-8")

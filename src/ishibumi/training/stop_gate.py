@@ -1,7 +1,7 @@
 """The stop-token gate: no training on replies that the model could not learn to begin or to end.
 
 Some base models have a chat template whose tokens no text of their pretraining held. Their embeddings still are what
-they were initialised to: about zero, about the mean of all, or the same for several tokens.
+they were initialised to (about zero, about the mean of all), or point the same way.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from ishibumi.errors import ModelError
 from ishibumi.models.load import LoadedModel
 
 SAMPLE_ROWS = 4096  # of the vocabulary, to know how long embeddings usually are
+SAME_WAY = 0.9  # the cosine of two tokens
 SMALL = 0.1  # a share of the usual length; trained embeddings of a vocabulary differ by less than that
 _PROBE = ({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"})
 
@@ -37,20 +38,20 @@ def require_trained_template(model: LoadedModel, targets: Sequence[str]) -> None
 
 @torch.no_grad()
 def untrained_tokens(network: torch.nn.Module, ids: Sequence[int]) -> list[int]:
-    """Those of `ids` whose embedding is about zero, about the mean of all, or the same as another token's."""
+    """Those of `ids` whose embedding is about zero, about the mean of all, or points where another of `ids` does.
+
+    Tokens that no text holds are all pushed the same way: in Gemma 3 270M the two of its chat template have a cosine
+    of 0.95 or more, trained words of 0.6 at most to them.
+    """
     weight: torch.Tensor = network.get_input_embeddings().weight  # type: ignore[operator]
     sample = weight[:: max(1, len(weight) // SAMPLE_ROWS)].float()
     mean, length = sample.mean(dim=0), sample.norm(dim=1).median()
     from_mean = (sample - mean).norm(dim=1).median()
-    found: list[int] = []
-    for token in ids:
-        row = weight[token]
-        alike = torch.nonzero((weight[:, :8] == row[:8]).all(dim=1)).flatten()  # few rows share eight values
-        num_same = int((weight[alike] == row).all(dim=1).sum())
-        is_small = row.float().norm() < SMALL * length or (row.float() - mean).norm() < SMALL * from_mean
-        if num_same > 1 or bool(is_small):
-            found.append(token)
-    return found
+    rows = weight[list(ids)].float()
+    directions = torch.nn.functional.normalize(rows, dim=1)
+    alike = (directions @ directions.T).fill_diagonal_(0).amax(dim=1) if len(ids) > 1 else torch.zeros(len(ids))
+    small = (rows.norm(dim=1) < SMALL * length) | ((rows - mean).norm(dim=1) < SMALL * from_mean)
+    return [token for token, a, s in zip(ids, alike.tolist(), small.tolist(), strict=True) if s or a > SAME_WAY]
 
 
 def require_ends(ids: Sequence[int], learned: Sequence[bool], end_id: int, name: str) -> None:
