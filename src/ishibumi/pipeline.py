@@ -4,6 +4,8 @@ Each function makes one stage and returns its artifact; a stage is made anew onl
 its settings and of the fingerprints before it, has changed.
 """
 
+import contextlib
+import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -15,35 +17,37 @@ from ishibumi import artifacts
 from ishibumi.artifacts import Artifact, fingerprint, write_jsonl
 from ishibumi.config import Run, describe
 from ishibumi.corpus.chat_data import Conversation, read_conversations
-from ishibumi.corpus.clean import language_of
 from ishibumi.corpus.documents import Document
 from ishibumi.corpus.read import load_documents, read_documents, write_corpus
 from ishibumi.corpus.readers.inputs import local_files
 from ishibumi.corpus.texts import read_texts
 from ishibumi.errors import UsageError
-from ishibumi.exam.drawn import drawn_questions
-from ishibumi.exam.evaluate import UNTRAINED_ARMS
-from ishibumi.exam.free_questions import read_free_questions
-from ishibumi.exam.questions import GENERATED, TRAINING, Question, for_documents, read_questions
-from ishibumi.exam.sit import Side, sit_exam
+from ishibumi.exam.questions import for_documents, read_questions
+from ishibumi.exam.sit import COPIED
+from ishibumi.exam_stage import (
+    exam_questions,
+    free_wordings,
+    hold_exam,
+    own_questions,
+    trained_side,
+    untrained_side,
+)
 from ishibumi.knowledge.generator import items_of, without_common_answers
 from ishibumi.knowledge.held_out import hold_out
-from ishibumi.knowledge.items import HELD_OUT_FILE, Item, load_held_out, load_items
+from ishibumi.knowledge.items import HELD_OUT_FILE, Item, load_items
 from ishibumi.knowledge.leaks import remove_leaks
 from ishibumi.knowledge.writer_endpoint import check_endpoint
 from ishibumi.knowledge.written import Writer, what_counts, write_items
 from ishibumi.leak_check import refuse_leaks
 from ishibumi.memory import release
-from ishibumi.models.load import base_identity, find_base, load_finished, load_model
+from ishibumi.models.load import base_identity, find_base, load_model
 from ishibumi.report_stage import fill_report
-from ishibumi.settings import Arm
 from ishibumi.training.cpt import cpt_examples, cpt_mix
 from ishibumi.training.saved import keep_share, save_merged
 from ishibumi.training.sft import sft_examples, sft_mix
 from ishibumi.training.stage import run_stage
 
 STAGES = ("corpus", "knowledge", "cpt", "sft", "exam", "report")
-MAX_GENERATED = 200  # generated questions that are asked: enough for an interval of ±7 points
 FORMAT = 1  # raise it when a change of code makes old stages wrong
 
 
@@ -126,7 +130,9 @@ def make_knowledge(run: Run, *, watch: Watch = SILENT) -> Artifact:
         documents = load_documents(_path(run, "corpus"))
         items, counts = _made_items(run, documents, watch)
         telling = without_common_answers(items, len(documents))
-        unleaked, leaked = remove_leaks(telling, [*(q.question for q in read_questions(exam_paths)), *_free(run)])
+        unleaked, leaked = remove_leaks(
+            telling, [*(q.question for q in read_questions(exam_paths)), *free_wordings(run)]
+        )
         kept, held_out = hold_out(unleaked, share=share, seed=run.settings.seed)
         write_jsonl(directory / "items.jsonl", map(asdict, kept))
         write_jsonl(directory / HELD_OUT_FILE, map(asdict, held_out))
@@ -138,7 +144,7 @@ def make_knowledge(run: Run, *, watch: Watch = SILENT) -> Artifact:
     writes_itself = "model" in settings.generator
     base = base_identity(settings.model.base or run.settings.model.base, run.base_dir) if writes_itself else None
     inputs = [what_counts(settings), base, run.settings.seed, _of(run, "corpus"), *_existing(exam_paths)]
-    inputs += _free(run)
+    inputs += free_wordings(run)
     inputs += [f"held out {share}"] if share else []  # runs with an exam of their own are not made anew for this
     return _stage(run, "knowledge", watch, inputs, work)
 
@@ -180,7 +186,7 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
 
     def work(directory: Path) -> dict[str, Any]:
         documents, chats = load_documents(_path(run, "corpus")), _conversations(run)
-        refuse_leaks(run, documents, chats, _own_questions(run))
+        refuse_leaks(run, documents, chats, own_questions(run))
         model = load_model(settings.model, run.base_dir)
         items, replay = load_items(_path(run, "knowledge")), read_texts(replay_paths)
         examples = cpt_examples(model, documents, items, replay, chats, settings)
@@ -240,26 +246,24 @@ def tune_chat(run: Run, *, watch: Watch = SILENT) -> Artifact:
 
 
 def evaluate(run: Run, *, watch: Watch = SILENT) -> Artifact:
-    """sft + exam questions + general text → exam/: answers of every arm and perplexity before and after."""
-    settings = run.settings.exam
-    question_paths = [run.resolve(p) for p in settings.questions]
-    general_paths = [run.resolve(p) for p in settings.general]
-    free_paths = [run.resolve(p) for p in settings.free_questions]
+    """sft + exam questions + general text → exam/: answers of every arm and perplexity before and after.
+
+    What the untouched base says is a stage of its own, before/, which a change of training leaves as it is.
+    """
+    exam = run.settings.exam
+    paths = [run.resolve(p) for p in (*exam.questions, *exam.general, *exam.free_questions)]
+    model = [run.settings.model.model_dump(), base_identity(run.settings.model.base, run.base_dir)]
+    of_base = exam.model_dump(exclude={"scale", "free_questions"})
+    inputs = [of_base, model, run.settings.seed, _of(run, "corpus"), _of(run, "knowledge"), *_existing(paths)]
+    _stage(run, "before", watch, inputs, lambda d: hold_exam(run, untrained_side(run), d, watch.answered))
 
     def work(directory: Path) -> dict[str, Any]:
-        documents = {d.id: d for d in load_documents(_path(run, "corpus"))}
-        questions = exam_questions(run, list(documents.values()))
-        num_left_out = for_documents(_own_questions(run), documents)[1]
-        general: dict[str, list[str]] = {}
-        for text in read_texts(general_paths):
-            general.setdefault(language_of(text), []).append(text)
-        free = [question for path in free_paths for question in read_free_questions(path)]
-        sit_exam(exam_sides(run), questions, documents, general, settings, directory, watch.answered, free)
-        splits = Counter(question.split for question in questions)
-        return {"questions": dict(splits), "questions_about_other_documents": num_left_out}
+        for file in _path(run, "before").glob(COPIED):
+            shutil.copy(file, directory)
+        return hold_exam(run, trained_side(run), directory, watch.answered)
 
-    inputs = [settings.model_dump(), run.settings.model.model_dump(), _of(run, "sft"), _of(run, "corpus")]
-    return _stage(run, "exam", watch, [*inputs, *_existing([*question_paths, *general_paths, *free_paths])], work)
+    inputs = [exam.model_dump(), run.settings.model.model_dump(), _of(run, "sft"), _of(run, "before")]
+    return _stage(run, "exam", watch, inputs, work)
 
 
 def write_report(run: Run, *, watch: Watch = SILENT) -> Artifact:
@@ -278,8 +282,8 @@ def check(run: Run) -> list[str]:
     settings = run.settings
     corpus = read_documents([run.resolve(p) for p in settings.documents.paths], settings.documents)
     read_texts([run.resolve(p) for p in [*settings.replay.paths, *settings.exam.general]])
-    questions = _own_questions(run)
-    _free(run)
+    questions = own_questions(run)
+    free_wordings(run)
     kept, num_other = for_documents(questions, {d.id for d in corpus.documents})
     chats = _conversations(run)
     refuse_leaks(run, corpus.documents, chats, questions)
@@ -308,48 +312,17 @@ def check(run: Run) -> list[str]:
     ]
 
 
-def exam_sides(run: Run) -> list[Side]:
-    """The base with its arms, and the finished model with its."""
-    untrained: tuple[Arm, ...] = tuple(a for a in run.settings.exam.arms if a in UNTRAINED_ARMS)
-    trained: tuple[Arm, ...] = tuple(a for a in run.settings.exam.arms if a not in untrained)
-    return [
-        Side("before", lambda: load_model(run.settings.model, run.base_dir), untrained),
-        Side("after", lambda: load_finished(run.settings.model, run.run_dir), trained),
-    ]
-
-
-def exam_questions(run: Run, documents: Sequence[Document]) -> list[Question]:
-    """The exam's questions about these documents, and those that are drawn from what the run generated."""
-    by_id, settings, seed = {d.id: d for d in documents}, run.settings.exam, run.settings.seed
-    knowledge = _path(run, "knowledge")
-    own = for_documents(_own_questions(run), by_id)[0]
-    held_out = [] if settings.questions else load_held_out(knowledge)
-    return [
-        *own,
-        *drawn_questions(held_out, by_id, split=GENERATED, count=MAX_GENERATED, seed=seed),
-        *drawn_questions(load_items(knowledge), by_id, split=TRAINING, count=settings.training_questions, seed=seed),
-    ]
-
-
-def _free(run: Run) -> list[str]:
-    """The free questions' wordings."""
-    paths = [run.resolve(path) for path in run.settings.exam.free_questions]
-    return [question.question for path in paths for question in read_free_questions(path)]
-
-
-def _own_questions(run: Run) -> list[Question]:
-    return read_questions([run.resolve(p) for p in run.settings.exam.questions])
-
-
 def _stage(
     run: Run, stage: str, watch: Watch, inputs: Sequence[Any], work: Callable[[Path], dict[str, Any]]
 ) -> Artifact:
-    path = _path(run, stage)
-    wanted = fingerprint(FORMAT, stage, *inputs)
-    reused = artifacts.is_current(path, wanted)
-    if not reused:
-        watch.stage_started(stage)
-    artifact = artifacts.build(path, wanted, work)
+    path, wanted = _path(run, stage), fingerprint(FORMAT, stage, *inputs)
+    with contextlib.ExitStack() as held:
+        if run.store and stage != STAGES[-1]:
+            path = held.enter_context(artifacts.shared(path, run.store / f"{stage}-{wanted[:16]}"))
+        reused = artifacts.is_current(path, wanted)
+        if not reused:
+            watch.stage_started(stage)
+        artifact = artifacts.build(path, wanted, work)
     if not reused:
         release()
     watch.stage_finished(stage, artifact.manifest, reused)

@@ -25,7 +25,7 @@ from ishibumi.knowledge.items import Item, load_items
 from ishibumi.knowledge.leaks import coverage
 
 TRAINING_STAGES = ("cpt", "sft")
-BEFORE_REPORT = ("corpus", "knowledge", "cpt", "sft", "exam")
+BEFORE_REPORT = ("corpus", "knowledge", "cpt", "sft", "before", "exam")
 
 
 def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: Path) -> dict[str, Any]:

@@ -241,6 +241,12 @@ class ExamSettings(Section):
         default=[], description="files of questions with long answers, graded figure by figure"
     )
     general: list[str] = Field(default=[], description="files of general text for perplexity, never trained on")
+    scale: float = Field(
+        default=1.0,
+        ge=0,
+        le=4,
+        description="share of what the finished model changed that sits the exam, without training again; see sft.kept",
+    )
     arms: list[Arm] = Field(
         default=["base", "engraved", "gold_passage", "retrieval", "engraved_retrieval"], description="who sits the exam"
     )

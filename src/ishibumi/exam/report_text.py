@@ -300,6 +300,7 @@ TEXT: dict[str, tuple[str, str]] = {
     "stage_knowledge": ("Rewrites and questions", "言い換えと質問"),
     "stage_cpt": ("Continued pretraining", "継続事前学習"),
     "stage_sft": ("Chat tuning", "チャット調整"),
+    "stage_before": ("Exam of the base", "学習前の試験"),
     "stage_exam": ("Exam", "試験"),
     "stage_report": ("Report", "レポート"),
     "language_ja": ("Japanese", "日本語"),

@@ -17,12 +17,12 @@ from ishibumi.exam.free import NAME as FREE_ANSWERS
 from ishibumi.exam.free import answer_freely
 from ishibumi.exam.free_questions import FreeQuestion
 from ishibumi.exam.questions import TRAINING, Question
-from ishibumi.memory import release
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import Arm, ExamSettings
 
 OnAnswers = Callable[[str, int, int], None]
 # Training's own questions show how well its wording is remembered; the arms that read would tell nothing of it.
+COPIED = "*_*.json*"  # what a side writes: answers_base.jsonl, perplexity_before.json
 FROM_MEMORY: tuple[Arm, ...] = ("base", "engraved")
 
 
@@ -36,7 +36,7 @@ class Side:
 
 
 def sit_exam(
-    sides: Sequence[Side],
+    side: Side,
     questions: Sequence[Question],
     documents: Mapping[str, Document],
     general: Mapping[str, Sequence[str]],
@@ -45,28 +45,25 @@ def sit_exam(
     on_answers: OnAnswers,
     free: Sequence[FreeQuestion] = (),
 ) -> None:
-    """Write answers_<arm>.jsonl and perplexity_<side>.json for every side into `directory`; what is there stays.
+    """Write answers_<arm>.jsonl and perplexity_<side>.json of a side into `directory`; what is there stays.
 
     The trained side answers the `free` questions, too.
     """
-    for side in sides:
-        arms: list[Arm] = [a for a in side.arms if questions and not (directory / f"answers_{a}.jsonl").exists()]
-        wants_perplexity = bool(general) and not (directory / f"perplexity_{side.name}.json").exists()
-        asks_freely = bool(free) and side.name == "after" and not (directory / FREE_ANSWERS).exists()
-        if not (arms or wants_perplexity or asks_freely):
-            continue
-        model = side.load()
-        for arm in arms:
-            asked = questions if arm in FROM_MEMORY else [q for q in questions if q.split != TRAINING]
-            answers = run_arm(arm, model, asked, documents, settings, partial(on_answers, arm)) if asked else []
-            write_jsonl(directory / f"answers_{arm}.jsonl", map(asdict, answers))
-        if asks_freely:
-            answer_freely(model, free, directory)
-        if wants_perplexity:
-            measured = perplexity_by_language(model, general)
-            write_json(directory / f"perplexity_{side.name}.json", {k: asdict(v) for k, v in measured.items()})
-        del model
-        release()  # the next side's weights need the room
+    arms: list[Arm] = [a for a in side.arms if questions and not (directory / f"answers_{a}.jsonl").exists()]
+    wants_perplexity = bool(general) and not (directory / f"perplexity_{side.name}.json").exists()
+    asks_freely = bool(free) and side.name == "after" and not (directory / FREE_ANSWERS).exists()
+    if not (arms or wants_perplexity or asks_freely):
+        return
+    model = side.load()
+    for arm in arms:
+        asked = questions if arm in FROM_MEMORY else [q for q in questions if q.split != TRAINING]
+        answers = run_arm(arm, model, asked, documents, settings, partial(on_answers, arm)) if asked else []
+        write_jsonl(directory / f"answers_{arm}.jsonl", map(asdict, answers))
+    if asks_freely:
+        answer_freely(model, free, directory)
+    if wants_perplexity:
+        measured = perplexity_by_language(model, general)
+        write_json(directory / f"perplexity_{side.name}.json", {k: asdict(v) for k, v in measured.items()})
 
 
 def load_answers(directory: Path) -> list[Answer]:
