@@ -17,6 +17,7 @@ from ishibumi.exam.questions import GENERATED, TRAINING, Question, for_documents
 from ishibumi.exam.sit import OnAnswers, Side, sit_exam
 from ishibumi.knowledge.items import load_held_out, load_items
 from ishibumi.models.load import LoadedModel, load_finished, load_model
+from ishibumi.settings import Arm
 from ishibumi.training.saved import keep_share
 
 MAX_GENERATED = 200  # generated questions that are asked: enough for an interval of ±7 points
@@ -53,7 +54,8 @@ def trained_side(run: Run) -> Side:
             keep_share(model, load_model(settings.model, run.base_dir), settings.exam.scale)
         return model
 
-    return Side("after", load, tuple(a for a in settings.exam.arms if a not in UNTRAINED_ARMS))
+    arms: tuple[Arm, ...] = tuple(a for a in settings.exam.arms if a not in UNTRAINED_ARMS)
+    return Side("after", load, arms)
 
 
 def exam_questions(run: Run, documents: Sequence[Document]) -> list[Question]:

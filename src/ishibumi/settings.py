@@ -214,6 +214,21 @@ class TrainSettings(Section):
 class CptSettings(TrainSettings):
     """[cpt]: continued pretraining, which engraves."""
 
+    passes: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        description="parts of all epochs' tokens; after each, training questions are asked, and the next part has more "
+        "of the documents that fail; 1 asks nothing and gives all the same",
+    )
+    asked: int = Field(default=128, ge=1, le=100_000, description="training questions asked after a pass")
+    target_recall: float | None = Field(
+        default=None, gt=0, le=1, description="share of the asked questions at which passes end early"
+    )
+    max_perplexity_ratio: float | None = Field(
+        default=None, gt=1, le=100, description="perplexity of held-out replay text, now / before, at which passes end"
+    )
+
 
 class SftSettings(TrainSettings):
     """[sft]: chat tuning, on top of the engraved model, with a new adapter."""

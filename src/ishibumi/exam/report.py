@@ -94,33 +94,12 @@ def write_report(path: Path, data: ReportData) -> None:
 
 
 def render_report(data: ReportData) -> str:
-    """The page as HTML. Titles, replies and all other texts of the run are escaped."""
-    environment = Environment(
-        loader=PackageLoader("ishibumi.exam"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "percent": percent,
-        "points": points,
-        "rate": rate,
-        "duration": duration,
-        "percent_fine": percent_fine,
-    }
-    script = _template_text("report.js")
-    return environment.get_template("report.html.jinja").render(
+    """The page as HTML."""
+    return render_page(
+        "report.html.jinja",
         data=data,
-        t=both_languages,
-        texts=TEXT,
         notes=[_note(note) for note in data.notes],
-        label=label,
         free_count=count_figures(data.free),
-        style=Markup(_template_text("report.css")),
-        script=Markup(script),
-        # Only this very script may run, whatever a reply contains.
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         arm_names=[arm for arm in ARMS if arm in data.arms],
         differences=[(arm, other, row) for arm in data.arms for other, row in data.arms[arm]["differences"].items()],
         split_sizes=split_sizes(data.arms),
@@ -130,6 +109,30 @@ def render_report(data: ReportData) -> str:
         forgetting=_forgetting(data),
         results=document_results(data),
         proof=[(stage, proof_groups(rows)) for stage, rows in data.proof.items()],
+    )
+
+
+def render_page(template: str, **values: object) -> str:
+    """A page that loads nothing, in both languages. Titles, replies and all other texts of the run are escaped."""
+    environment = Environment(
+        loader=PackageLoader("ishibumi.exam"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters = (percent, points, rate, duration, percent_fine)
+    environment.filters |= {function.__name__: function for function in filters}
+    script = _template_text("report.js")
+    return environment.get_template(template).render(
+        **values,
+        t=both_languages,
+        texts=TEXT,
+        label=label,
+        style=Markup(_template_text("report.css")),
+        script=Markup(script),
+        # Only this very script may run, whatever a reply contains.
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
@@ -153,7 +156,7 @@ def _note(note: str | tuple[str, str]) -> Markup:
 
 def label(group: str, name: str) -> Markup:
     """The name of a kind, stage or language in both languages, or as it is if the page has no word for it."""
-    key = f"{group}_{name}"
+    key = f"{group}_{name}" if group else name
     return both_languages(key) if key in TEXT else Markup("{}").format(name)
 
 

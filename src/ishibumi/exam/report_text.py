@@ -296,6 +296,27 @@ TEXT: dict[str, tuple[str, str]] = {
         "Made by ishibumi. This file needs no network; everything in it was measured in this run.",
         "ishibumi が作成しました。このファイルはネットワークなしで開けます。数値はすべてこの実行で測ったものです。",
     ),
+    # The page of a sweep.
+    "sweep": ("Sweep", "条件の比較"),
+    "sweep_title": ("Learned against forgotten", "覚えた量と忘れた量"),
+    "sweep_lead": (
+        "Each point is a configuration: upwards it answers more of the exam from memory, to the left it has forgotten "
+        "less. On the front (★) stand those that no other beats in one without losing in the other. Thin lines are 95% "
+        "intervals over documents, small dots single seeds. Differences within the intervals show nothing.",
+        "点は一つの設定です。上ほど試験に記憶だけで多く正答し、左ほど忘却が少ないことを示します。★は、ほかのどの設定にも"
+        "両方では負けないもの（前線）。細い線は文書についての95%信頼区間、小さい点は個々のシードです。"
+        "区間に収まる差には意味がありません。",
+    ),
+    "learned": ("Learned", "覚えた"),
+    "forgotten": ("Forgotten", "忘れた"),
+    "learned_axis": ("learned: share of the exam answered from memory", "覚えた量（試験の正答率）"),
+    "forgotten_axis": (
+        "forgotten: perplexity of general text, after / before",
+        "忘れた量（一般の文章のパープレキシティ、学習後 / 学習前）",
+    ),
+    "budget": ("budget", "許容範囲"),
+    "seeds": ("Seeds", "シード数"),
+    "minutes_each": ("Minutes", "分"),
     "stage_corpus": ("Documents", "文書の整形"),
     "stage_knowledge": ("Rewrites and questions", "言い換えと質問"),
     "stage_cpt": ("Continued pretraining", "継続事前学習"),
