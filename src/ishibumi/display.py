@@ -61,6 +61,7 @@ OUTCOMES = {
         "texts_too_long": "texts too long",
         "loss_first": "first loss",
         "loss_last": "last loss",
+        "ended": "ended because",
         "questions": "exam questions",
         "questions_about_other_documents": "questions about other documents, left out",
     },
@@ -78,6 +79,7 @@ OUTCOMES = {
         "texts_too_long": "長すぎる文",
         "loss_first": "最初の損失",
         "loss_last": "最後の損失",
+        "ended": "終えた理由",
         "questions": "試験問題",
         "questions_about_other_documents": "ほかの文書の問題のため除外",
     },
@@ -271,7 +273,14 @@ class Display:
                 reasons = ", ".join(f"{reason} {count}" for reason, count in counts.items())
                 parts += [f"{name} {sum(counts.values())} ({reasons})"] if counts else []
             elif value:
-                parts.append(f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value:,}")
+                written = (
+                    f"{value:.3f}"
+                    if isinstance(value, float)
+                    else str(value)
+                    if isinstance(value, str)
+                    else f"{value:,}"
+                )
+                parts.append(f"{name} {written}")
         return ", ".join(parts)
 
     def _arm_name(self, arm: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from ishibumi import artifacts
 from ishibumi.artifacts import Artifact, fingerprint, write_jsonl
+from ishibumi.asking import hold_out_replay, passes_of
 from ishibumi.config import Run, describe
 from ishibumi.corpus.chat_data import Conversation, read_conversations
 from ishibumi.corpus.documents import Document
@@ -188,7 +189,7 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
         documents, chats = load_documents(_path(run, "corpus")), _conversations(run)
         refuse_leaks(run, documents, chats, own_questions(run))
         model = load_model(settings.model, run.base_dir)
-        items, replay = load_items(_path(run, "knowledge")), read_texts(replay_paths)
+        items, (replay, held_out) = load_items(_path(run, "knowledge")), hold_out_replay(run, read_texts(replay_paths))
         examples = cpt_examples(model, documents, items, replay, chats, settings)
         manifest = run_stage(
             model,
@@ -199,6 +200,7 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
             seed=settings.seed,
             on_step=lambda record: watch.step("cpt", record),
             should_stop=watch.should_stop,
+            passes=passes_of(run, model, documents, items, held_out),
         )
         save_merged(directory / "model", model)
         return manifest

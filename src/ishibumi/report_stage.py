@@ -130,6 +130,12 @@ def _notes(stages: dict[str, Artifact], asked: list[bool], arms: dict[str, dict[
             f"刻んだモデルは、答えの正誤によらず、返答の{share:.0%}で正しい文書を出典に挙げました。",
         ))  # fmt: skip
     for stage in TRAINING_STAGES:
+        if recalls := stages[stage].manifest.get("recall_by_pass"):
+            told, why = " → ".join(f"{recall:.0%}" for recall in recalls), stages[stage].manifest["ended"]
+            notes.append((
+                f"Training questions answered after each pass: {told}. It ended because {why}.",
+                f"各パスの後に正答した訓練の問い: {told}。終えた理由: {why}",
+            ))  # fmt: skip
         if too_long := stages[stage].manifest.get("texts_too_long"):
             notes.append((
                 f"{too_long} texts in {stage} were longer than a row.",

@@ -39,7 +39,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Plan:
-    """All rows of a stage in order, as lists of example indices; `epoch_rows` are the rows at which epochs end."""
+    """All rows of a stage in order, as lists of example indices; `epoch_rows` are the rows at which epochs end.
+
+    `total_steps` are those of the schedule where further rows follow, else 0.
+    """
 
     store: TokenStore
     row_tokens: int
@@ -48,6 +51,7 @@ class Plan:
     epoch_rows: list[int]
     answer_weight: float
     seed: int
+    total_steps: int = 0
 
     @property
     def num_steps(self) -> int:
@@ -167,11 +171,11 @@ def epoch_examples(
         )
     num_total = store.lengths[chosen[0]].sum() / (1 - sum(drawn.values()))
     for source, share in drawn.items():
-        chosen.append(_draw(store, source, share * num_total, random))
+        chosen.append(draw(store, source, share * num_total, random))
     return [int(i) for i in random.permutation(np.concatenate(chosen))]
 
 
-def _draw(store: TokenStore, source: Source, num_tokens: float, random: np.random.Generator) -> np.ndarray:
+def draw(store: TokenStore, source: Source, num_tokens: float, random: np.random.Generator) -> np.ndarray:
     """Examples of a source whose lengths come nearest to `num_tokens`; repeats only when all have been taken."""
     pool = store.of_source(source)
     taken: list[int] = []

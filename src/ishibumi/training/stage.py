@@ -7,6 +7,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from ishibumi.training.compiled import TOLERANCE, compiled_layers, compiles, gra
 from ishibumi.training.saved import save_adapter
 from ishibumi.training.tokens import SOURCES, Example, Source, fit_rows, open_tokens, share_beginnings, write_tokens
 from ishibumi.training.trainer import OnStep, train
+from ishibumi.training.until import Measured, Passes, train_in_passes
 
 SHARE_OF_ROW = 2  # questions that begin alike fill at most half a row, so that a step mixes documents
 MERGE_TOLERANCE = 0.05  # of the hidden states' size: bf16 keeps 8 bits, and merging rounds every weight (0.01 to 0.03)
@@ -47,6 +49,7 @@ def run_stage(
     seed: int,
     on_step: OnStep,
     should_stop: Callable[[], bool],
+    passes: Passes | None = None,
 ) -> dict[str, Any]:
     """Train `model` in place (adapters merged at the end) and fill `directory`; returns what the manifest keeps.
 
@@ -85,7 +88,14 @@ def run_stage(
             is_compiled = gradient_difference(model.network, trainables, first) <= TOLERANCE
         if not is_compiled:
             layers.close()
-        history = train(model.network, trainables, plan, settings, directory, on_step=on_step, should_stop=should_stop)
+        train_on = partial(
+            train, model.network, trainables, settings=settings, directory=directory, on_step=on_step,
+            should_stop=should_stop,
+        )  # fmt: skip
+        measured, ended = list[Measured](), ""
+        if passes:
+            plan, measured, ended = train_in_passes(plan, mix.own, mix.shares, passes, directory, train_on)
+        history = train_on(plan)
     scale_learned(trainables, settings.learned_scale)
     proof = prove_trained(model.network, trainables)
     save_adapter(directory / "adapter", model.network, trainables, settings, model.name)
@@ -106,6 +116,8 @@ def run_stage(
         "trained_parameters": sum(int(str(row["parameters"])) for row in proof),
         "merge_difference": difference,
         "compiled": is_compiled,
+        "recall_by_pass": [round(m.recall, 4) for m in measured[1:]],
+        "ended": ended,
     }
 
 

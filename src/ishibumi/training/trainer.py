@@ -49,7 +49,7 @@ def train(
     on_step: OnStep = lambda record: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> list[StepRecord]:
-    """Train to the end of the plan, from the last checkpoint in `directory` if there is one; returns all steps.
+    """Train to the end of the plan (with a checkpoint, if it is a pass), from the last checkpoint in `directory` if there is one; returns all steps.
 
     Raises TrainingError before the weights move if a step's loss or gradient is not finite or the first gradient does
     not reach all that is to train, and Stopped (with a checkpoint written) when `should_stop` says so.
@@ -66,6 +66,7 @@ def train(
     vocabulary = Vocabulary(plan.store, head_VD, sampled, plan.seed) if sampled else None
     network.eval()  # no dropout: training and resuming draw no random numbers
     saved_at, save_cost = time.monotonic(), 0.0
+    num_steps = plan.total_steps or plan.num_steps
     for step in range(len(history), plan.num_steps):
         started = time.monotonic()
         rows = plan.rows_of_step(step)
@@ -82,13 +83,13 @@ def train(
         gradient_norm = optimizer.clip()
         if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
             raise _not_finite(step, loss, gradient_norm, plan.document_ids(rows))
-        rate_share = share_of_peak(step, plan.num_steps, settings)
+        rate_share = share_of_peak(step, num_steps, settings)
         optimizer.step(rate_share)
 
         done = history[-1].tokens if history else 0
         record = StepRecord(
             step=step + 1,
-            num_steps=plan.num_steps,
+            num_steps=num_steps,
             epoch=1 + sum(end <= step for end in plan.epoch_steps),
             tokens=done + plan.num_tokens(rows),
             loss=loss,
@@ -100,13 +101,14 @@ def train(
         on_step(record)
         is_due = time.monotonic() - saved_at > max(settings.checkpoint_seconds, save_cost / CHECKPOINT_COST_SHARE)
         stopping = should_stop()
-        if stopping or (is_due and step + 1 < plan.num_steps):
+        is_end_of_pass = plan.total_steps > 0 and step + 1 == plan.num_steps
+        if stopping or is_end_of_pass or (is_due and step + 1 < num_steps):
             began = time.monotonic()
             save_checkpoint(directory, {"optimizer": optimizer.state(), "history": [asdict(r) for r in history]})
             saved_at, save_cost = time.monotonic(), time.monotonic() - began
         if stopping:
             raise Stopped(
-                f"Stopped after step {step + 1} of {plan.num_steps}.",
+                f"Stopped after step {step + 1} of {num_steps}.",
                 hint="The same command goes on from here.",
                 hint_ja="同じコマンドを実行すると、ここから続けます。",
             )
