@@ -1,10 +1,10 @@
-"""Passes that follow what the model knows against the plain schedule, at equal tokens. Settings → a table, a difference.
+"""Passes that follow what the model knows against the plain schedule, at equal tokens. Settings → a table.
 
 python experiments/until_it_knows.py SETTINGS.toml [--passes 4] [--seeds 3] [KEY=VALUE …]
 
-It is a sweep over cpt.passes in the settings' run_dir, so it goes on where it stopped, and uses all GPUs. The difference
-is that of the exam's answers on the same questions and seeds, with a 95 % interval over documents. Passes are worth their
-time only if it is above zero where the perplexity ratio is not worse.
+It is a sweep over cpt.passes in the settings' run_dir, so it goes on where it stopped, and uses all GPUs. The
+difference is that of the exam's answers on the same questions and seeds, with a 95 % interval over documents. Passes
+are worth their time only if it is above zero where the perplexity ratio is not worse.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--passes", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=3)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     sweep = begin(options.settings, dict(pair.split("=", 1) for pair in options.overrides), options.seeds)
     plain, until = {"cpt.passes": "1"}, {"cpt.passes": str(options.passes)}
     result = sweep_grid(sweep, [plain, until], parallel=max(1, len(visible_gpus())))

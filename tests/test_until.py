@@ -16,13 +16,17 @@ from ishibumi.asking import sample
 from ishibumi.errors import Stopped
 from ishibumi.knowledge.items import Item
 from ishibumi.training.stage import Mix, run_stage
+from ishibumi.training.tokens import Source
 from ishibumi.training.until import NAME, Measured, Passes, pass_examples, plan_of_passes
 
 DOCUMENTS = ("a", "b", "c", "d")
+TEXTS = [(name, f"{name} wording {n}, of like length.") for name in DOCUMENTS for n in range(12)]
 EXAMPLES = [
-    tiny.example(f"{name} wording {n}, of like length.", "view", document_id=name) for name in DOCUMENTS for n in range(12)
-] + [tiny.example(f"replay {n}", "replay") for n in range(5)]  # fmt: skip
-OWN, SHARES = ("view",), {"replay": 0.1}
+    *(tiny.example(text, "view", document_id=name) for name, text in TEXTS),
+    *(tiny.example(f"replay {n}", "replay") for n in range(5)),
+]
+OWN: tuple[Source, ...] = ("view",)
+SHARES: dict[Source, float] = {"replay": 0.1}
 
 
 def measured(**recalls: float) -> Measured:

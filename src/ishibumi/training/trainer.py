@@ -49,8 +49,9 @@ def train(
     on_step: OnStep = lambda record: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> list[StepRecord]:
-    """Train to the end of the plan (with a checkpoint, if it is a pass), from the last checkpoint in `directory` if there is one; returns all steps.
+    """Train to the end of the plan, from the last checkpoint in `directory` if there is one; returns all steps.
 
+    A pass of a longer schedule (plan.total_steps) leaves a checkpoint at its end.
     Raises TrainingError before the weights move if a step's loss or gradient is not finite or the first gradient does
     not reach all that is to train, and Stopped (with a checkpoint written) when `should_stop` says so.
     """

@@ -89,8 +89,8 @@ def plan_of_passes(
         size = ends[number] - ends[number - 1]
         random = np.random.default_rng([plain.seed, number, len(plain.rows)])
         used = Counter(index for row in rows for index in row)
-        num_tokens, added = size * plain.row_tokens, list[list[int]]()
-        while len(added) < size:  # rows are not filled to the brim, so this many tokens are mostly enough
+        num_tokens, added = size * plain.row_tokens * 11 // 10, list[list[int]]()
+        while len(added) < size:  # the last rows of a packing are half empty
             recalls = measured[number].recalls
             order = pass_examples(plain.store, own, shares, recalls, used, num_tokens, random)
             added = pack_rows(order, plain.store.lengths, plain.row_tokens)
@@ -113,7 +113,7 @@ def pass_examples(
     Within a document those come first that were used least: who fails gets wordings that were not seen yet. A document
     that was not asked counts as the mean.
     """
-    others = {s: share for s, share in shares.items() if share > 0 and len(store.of_source(s))}
+    others: dict[Source, float] = {s: share for s, share in shares.items() if share > 0 and len(store.of_source(s))}
     chosen = [draw(store, source, share * num_tokens, random) for source, share in others.items()]
     by_document: dict[str, list[int]] = {}
     for index in np.concatenate([store.of_source(source) for source in own]):
