@@ -265,12 +265,14 @@ def _stopping(display: "Display") -> Iterator[None]:
 def _tell_result(display: "Display", result_dir: Path, chat_command: str) -> None:
     """Print the exam's table, where the report is, and what to type next."""
     summary = json.loads((result_dir / "report" / "summary.json").read_text(encoding="utf-8"))
-    if summary["arms"]:
-        from ishibumi.exam.tables import further_tables
+    from ishibumi.exam.tables import forgetting_table, further_tables
 
+    tables = forgetting_table(summary["skills"], summary["perplexity_ratio"], display.language)
+    if summary["arms"]:
         display.exam_table(summary["arms"])
-        for title, header, rows in further_tables(summary["arms"], display.language):
-            display.table(title, header, rows)
+        tables = [*further_tables(summary["arms"], display.language), *tables]
+    for title, header, rows in tables:
+        display.table(title, header, rows)
     report = result_dir / "report" / "report.html"
     display.note(DONE[display.language].format(report=report, chat=chat_command))
 

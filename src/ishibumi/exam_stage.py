@@ -10,11 +10,14 @@ from ishibumi.corpus.clean import language_of
 from ishibumi.corpus.documents import Document
 from ishibumi.corpus.read import load_documents
 from ishibumi.corpus.texts import read_texts
+from ishibumi.exam.choices import read_choices
 from ishibumi.exam.drawn import drawn_questions
 from ishibumi.exam.evaluate import UNTRAINED_ARMS
 from ishibumi.exam.free_questions import read_free_questions
+from ishibumi.exam.known import read_facts
 from ishibumi.exam.questions import GENERATED, TRAINING, Question, for_documents, read_questions
 from ishibumi.exam.sit import OnAnswers, Side, sit_exam
+from ishibumi.exam.skills import Skills
 from ishibumi.knowledge.items import load_held_out, load_items
 from ishibumi.models.load import LoadedModel, load_finished, load_model
 from ishibumi.settings import Arm
@@ -32,10 +35,19 @@ def hold_exam(run: Run, side: Side, directory: Path, on_answers: OnAnswers) -> d
     for text in read_texts([run.resolve(path) for path in settings.general]):
         general.setdefault(language_of(text), []).append(text)
     free = [q for path in settings.free_questions for q in read_free_questions(run.resolve(path))]
-    sit_exam(side, questions, documents, general, settings, directory, on_answers, free)
+    skills = skills_of(run)
+    sit_exam(side, questions, documents, general, settings, directory, on_answers, free, skills)
     num_left_out = for_documents(own_questions(run), documents)[1]
     splits = Counter(question.split for question in questions)
     return {"questions": dict(splits), "questions_about_other_documents": num_left_out}
+
+
+def skills_of(run: Run) -> Skills:
+    """What else is asked, to see what was lost: exam.skill_questions of every file."""
+    settings, seed = run.settings.exam, run.settings.seed
+    choices = [c for path in settings.choices for c in read_choices(run.resolve(path), settings.skill_questions, seed)]
+    facts = [f for path in settings.facts for f in read_facts(run.resolve(path), settings.skill_questions, seed)]
+    return Skills(tuple(choices), tuple(facts))
 
 
 def untrained_side(run: Run) -> Side:

@@ -30,6 +30,7 @@ from ishibumi.exam_stage import (
     free_wordings,
     hold_exam,
     own_questions,
+    skills_of,
     trained_side,
     untrained_side,
 )
@@ -253,9 +254,9 @@ def evaluate(run: Run, *, watch: Watch = SILENT) -> Artifact:
     What the untouched base says is a stage of its own, before/, which a change of training leaves as it is.
     """
     exam = run.settings.exam
-    paths = [run.resolve(p) for p in (*exam.questions, *exam.general, *exam.free_questions)]
+    paths = [run.resolve(p) for p in (*exam.questions, *exam.general, *exam.free_questions, *exam.choices, *exam.facts)]
     model = [run.settings.model.model_dump(), base_identity(run.settings.model.base, run.base_dir)]
-    of_base = exam.model_dump(exclude={"scale", "free_questions"})
+    of_base = exam.model_dump(exclude={"scale", "free_questions", "behaviour"})
     inputs = [of_base, model, run.settings.seed, _of(run, "corpus"), _of(run, "knowledge"), *_existing(paths)]
     _stage(run, "before", watch, inputs, lambda d: hold_exam(run, untrained_side(run), d, watch.answered))
 
@@ -286,6 +287,7 @@ def check(run: Run) -> list[str]:
     read_texts([run.resolve(p) for p in [*settings.replay.paths, *settings.exam.general]])
     questions = own_questions(run)
     free_wordings(run)
+    skills_of(run)
     kept, num_other = for_documents(questions, {d.id for d in corpus.documents})
     chats = _conversations(run)
     refuse_leaks(run, corpus.documents, chats, questions)

@@ -20,6 +20,7 @@ from ishibumi.exam.free import count_figures, load_free_answers
 from ishibumi.exam.questions import TRAINING, UNANSWERABLE, Question
 from ishibumi.exam.report import ReportData, write_report
 from ishibumi.exam.sit import load_answers, load_perplexities
+from ishibumi.exam.skills import summarise_skills
 from ishibumi.exam.summary import summarise
 from ishibumi.knowledge.items import Item, load_items
 from ishibumi.knowledge.leaks import coverage
@@ -54,6 +55,7 @@ def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: P
         history={stage: read_jsonl(run_dir / stage / "history.jsonl") for stage in trained},
         epoch_steps={stage: stages[stage].manifest["epoch_steps"] for stage in trained},
         perplexities=perplexities,
+        skills=summarise_skills(run_dir / "exam"),
         proof={stage: read_json(run_dir / stage / "proof.json") for stage in trained},
         written=stages["knowledge"].manifest["written"],
         refused=stages["knowledge"].manifest["refused"],
@@ -65,11 +67,13 @@ def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: P
     )
     write_report(directory / "report.html", data)
     before, after = perplexities.get("before", {}), perplexities.get("after", {})
+    skills = summarise_skills(run_dir / "exam")
     summary = {
         "recipe": run.settings.recipe,
         "arms": arms,
         "free": count_figures(free) if free else None,
         "perplexity_ratio": {language: forgetting_ratio(before[language], after[language]) for language in before},
+        "skills": skills,
         "seconds": seconds,
         "tokens": {stage: stages[stage].manifest["tokens"] for stage in trained},
         "settings": [asdict(row) for row in describe(run)],

@@ -262,6 +262,19 @@ class ExamSettings(Section):
         le=4,
         description="share of what the finished model changed that sits the exam, without training again; see sft.kept",
     )
+    choices: list[str] = Field(
+        default=[], description="files of multiple-choice questions as JCommonsenseQA has them, asked before and after"
+    )
+    facts: list[str] = Field(
+        default=[],
+        description="files of general facts (XML as NIILC has it, or JSON lines): those the base knows are asked again",
+    )
+    skill_questions: int = Field(
+        default=300, ge=1, le=100_000, description="questions drawn of each file of choices and facts"
+    )
+    behaviour: bool = Field(
+        default=True, description="look whether the finished model stops, keeps to the language and to a simple format"
+    )
     arms: list[Arm] = Field(
         default=["base", "engraved", "gold_passage", "retrieval", "engraved_retrieval"], description="who sits the exam"
     )

@@ -11,6 +11,7 @@ from ishibumi.corpus.clean import language_of
 from ishibumi.knowledge.citation import split_citation
 from ishibumi.models.generate import generate_replies
 from ishibumi.models.load import LoadedModel
+from ishibumi.settings import ExamSettings
 
 Form = Literal["free", "one_word", "three"]
 MAX_NEW_TOKENS = 128
@@ -57,13 +58,14 @@ def is_three(reply: str) -> bool:
     return len(set(marked or lines)) == 3 == len(marked or lines)
 
 
-FORMS: dict[Form, Callable[[str], bool]] = {"free": lambda reply: bool(reply.strip()), "one_word": is_one_word, "three": is_three}
+FORMS: dict[Form, Callable[[str], bool]] = {"free": bool, "one_word": is_one_word, "three": is_three}
 
 
-def behave(model: LoadedModel, batch_size: int) -> dict[str, dict[str, bool]]:
+def behave(model: LoadedModel, settings: ExamSettings) -> dict[str, dict[str, bool]]:
     """Prompt → whether the reply stops by itself, is in the prompt's language, and has the form asked for."""
     prompts = [model.format.prompt_ids([{"role": "user", "content": text}]) for _, text in PROMPTS]
-    replies = generate_replies(model, prompts, max_new_tokens=MAX_NEW_TOKENS, batch_size=batch_size)
+    longest = min(MAX_NEW_TOKENS, settings.max_new_tokens)
+    replies = generate_replies(model, prompts, max_new_tokens=longest, batch_size=settings.batch_questions)
     found: dict[str, dict[str, bool]] = {}
     for (form, text), reply in zip(PROMPTS, replies, strict=True):
         said = split_citation(reply.text.strip())[2].strip()

@@ -38,7 +38,8 @@ def read_choices(path: Path, count: int, seed: int) -> list[Choice]:
     try:
         rows = read_jsonl(path)
         found = [
-            Choice(str(r["q_id"]), r["question"], tuple(r[f"choice{i}"] for i in range(5)), int(r["label"])) for r in rows
+            Choice(str(r["q_id"]), r["question"], tuple(r[f"choice{i}"] for i in range(5)), int(r["label"]))
+            for r in rows
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(

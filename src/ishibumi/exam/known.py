@@ -1,7 +1,7 @@
 """Facts that the base knew: does the trained model still answer them? file → [Fact] → right or wrong, before and after.
 
 Known is what the untouched base answers right after worked examples; the trained model is asked in the very same way,
-so that what is measured is the fact and not the form. Files: NIILC's XML, or JSON lines {"question": …, "answers": […]}.
+so that what is measured is the fact and not the form. Files: NIILC's XML, or JSON lines {"question": …, "answers": …}.
 """
 
 import random

@@ -33,11 +33,11 @@ SOME_FORGETTING, MUCH_FORGETTING = 1.05, 1.15
 class ReportData:
     """Everything that the page shows; what a run does not have stays empty and its section is left out.
 
-    `arms` is what `summarise` returned; `history` and `proof` map a stage to its rows (StepRecord fields; the rows of
-    prove_trained), `epoch_steps` to the steps in which its epochs end; `perplexities` maps "before" and "after" to
-    perplexities by language; `written` maps what a model was asked for to (texts kept, texts made), `refused` reasons
-    to numbers of generated texts; `settings` are (key, value, origin); `seconds` maps stages to time; `notes` are
-    sentences, or pairs (English, Japanese).
+    `arms` is what `summarise` returned, `skills` what `summarise_skills` did; `history` and `proof` map a stage to its
+    rows (StepRecord fields; the rows of prove_trained), `epoch_steps` to the steps in which its epochs end;
+    `perplexities` maps "before" and "after" to perplexities by language; `written` maps what a model was asked for to
+    (texts kept, texts made), `refused` reasons to numbers of generated texts; `settings` are (key, value, origin);
+    `seconds` maps stages to time; `notes` are sentences, or pairs (English, Japanese).
     """
 
     title: str
@@ -52,6 +52,7 @@ class ReportData:
     history: Mapping[str, Sequence[Row]] = field(default_factory=dict[str, Sequence[Row]])
     epoch_steps: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
     perplexities: Mapping[str, Mapping[str, Perplexity]] = field(default_factory=dict[str, Mapping[str, Perplexity]])
+    skills: Mapping[str, Any] = field(default_factory=dict[str, Any])
     proof: Mapping[str, Sequence[Row]] = field(default_factory=dict[str, Sequence[Row]])
     free: Sequence[FreeAnswer] = ()
     written: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
@@ -107,6 +108,7 @@ def render_report(data: ReportData) -> str:
         verdicts=_verdicts(data),
         curves=_curves(data),
         forgetting=_forgetting(data),
+        skills=skill_rows(data.skills),
         results=document_results(data),
         proof=[(stage, proof_groups(rows)) for stage, rows in data.proof.items()],
     )
@@ -291,6 +293,20 @@ def _against_search(arms: Mapping[str, Row]) -> list[Markup]:
 
 def _curves(data: ReportData) -> list[Curve]:
     return [loss_curve(stage, rows, data.epoch_steps.get(stage, ())) for stage, rows in data.history.items() if rows]
+
+
+def skill_rows(skills: Mapping[str, Any]) -> list[tuple[str, int, str, str, str]]:
+    """(name, n, before, after, interval) of what else was measured; names are keys of TEXT."""
+    rows: list[tuple[str, int, str, str, str]] = []
+    if row := skills.get("choices"):
+        change = row["difference"]
+        told = f"{points(change['mean'])} [{points(change['low'])} … {points(change['high'])}]"
+        rows.append(("skill_choices", row["n"], percent(row["before"]), percent(row["after"]), told))
+    if row := skills.get("facts"):
+        rows.append(("skill_facts", row["n"], percent(1), percent(row["after"]["mean"]), _range(row["after"])))
+    if row := skills.get("behaviour"):
+        rows += [(f"skill_{name}", row["n"], "–", percent(row[name]), "") for name in ("stops", "language", "form")]
+    return rows
 
 
 def _forgetting(data: ReportData) -> list[tuple[str, Perplexity, Perplexity, float]]:

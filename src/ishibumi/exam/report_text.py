@@ -216,6 +216,20 @@ TEXT: dict[str, tuple[str, str]] = {
         "unharmed.",
         "学習に使っていない一般の文章でのパープレキシティ（次の語の候補がいくつに絞れているか）。1.00 倍なら無傷です。",
     ),
+    "skill_lead": (
+        "Other things that may be lost: common sense by the likeliest of five choices, facts that the untouched base "
+        "answered, and the form of replies to 24 prompts about nothing in particular.",
+        "ほかに失われうるもの: 五択の常識問題（最も確率の高い選択肢を回答とみなす）、学習前のモデルが答えられた事実、"
+        "特定の話題によらない24の指示への返答の形。",
+    ),
+    "perplexity": ("Perplexity of general text", "一般の文章のパープレキシティ"),
+    "skill": ("Measured", "測ったもの"),
+    "change": ("Change (95% interval)", "変化（95%信頼区間）"),
+    "skill_choices": ("Common sense, five choices", "常識問題（五択）"),
+    "skill_facts": ("Facts that the base knew", "学習前に知っていた事実"),
+    "skill_stops": ("Chat: stops by itself", "会話: 自分で終わる"),
+    "skill_language": ("Chat: answers in the question's language", "会話: 質問と同じ言語で答える"),
+    "skill_form": ("Chat: keeps to the form asked for", "会話: 指定の形で答える"),
     "ratio": ("After / before", "学習後 / 学習前"),
     "predicted_tokens": ("Tokens", "トークン数"),
     "documents": ("Document by document", "文書ごとの結果"),

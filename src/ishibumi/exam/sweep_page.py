@@ -80,7 +80,9 @@ def _further(summary: Mapping[str, Any]) -> dict[str, float]:
     engraved = summary["arms"]["engraved"]
     splits = {f"split_{name}": row["contains"]["mean"] for name, row in engraved["by_split"].items()}
     splits.pop(f"split_{engraved['split']}", None)
-    return {**splits, "stopped": engraved["all"]["stopped"]}
+    skills = {f"skill_{name}": row["after"] for name, row in summary["skills"].items() if name != "behaviour"}
+    skills = {name: after["mean"] if isinstance(after, dict) else after for name, after in skills.items()}
+    return {**splits, "stopped": engraved["all"]["stopped"], **skills}
 
 
 def with_front(points: Sequence[Point]) -> list[Point]:

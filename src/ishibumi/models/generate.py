@@ -76,7 +76,7 @@ def _decode_batch(
 
     Finished prompts leave the batch, so that the rest goes faster.
     """
-    ids_BT, mask_BT = _left_padded(prompts, model.device)
+    ids_BT, mask_BT = left_padded(prompts, model.device)
     positions_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
     cache = _new_cache(model)
     randoms = [random.Random(seed) for seed in sampling.seeds] if sampling else []
@@ -136,7 +136,8 @@ def _new_cache(model: LoadedModel) -> DynamicCache:
     return DynamicCache(config=config)
 
 
-def _left_padded(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def left_padded(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids (B, T) that end together, and which of them are no padding."""
     longest = max(len(p) for p in prompts)
     ids = [[0] * (longest - len(p)) + list(p) for p in prompts]
     mask = [[0] * (longest - len(p)) + [1] * len(p) for p in prompts]
