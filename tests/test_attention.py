@@ -63,7 +63,7 @@ def test_a_changed_text_changes_no_other_text_of_its_row(
 def test_the_masks_are_those_that_are_drawn() -> None:
     ids = torch.zeros(1, 5, dtype=torch.long)
     segments, positions = torch.tensor([[0, 0, 0, 1, 1]]), torch.tensor([[0, 1, 2, 0, 1]])
-    batch = Batch(ids, segments, ids, positions, ids.float())
+    batch = Batch(ids, segments, ids, positions, ids.float(), ids > 0)
     config = tiny.network("gemma3").config
     config.sliding_window = 2
     masks = block_masks(config, batch)
@@ -114,7 +114,7 @@ def test_questions_that_share_their_beginning_are_learned_as_if_alone(
 
 def test_branches_see_the_trunk_and_themselves() -> None:
     ids, branches = torch.zeros(1, 6, dtype=torch.long), torch.tensor([[0, 0, 1, 1, 2, 2]])
-    batch = Batch(ids, ids, branches, torch.tensor([[0, 1, 2, 3, 2, 3]]), ids.float())
+    batch = Batch(ids, ids, branches, torch.tensor([[0, 1, 2, 3, 2, 3]]), ids.float(), ids > 0)
     masks = block_masks(tiny.network("gemma3").config, batch)
     assert masks["full_attention"][0, 0].int().tolist() == [
         [1, 0, 0, 0, 0, 0],
@@ -131,4 +131,4 @@ def test_layers_that_carry_a_state_from_text_to_text_are_refused() -> None:
     config.layer_types = ["linear_attention", "full_attention"]
     zeros = torch.zeros(1, 5, dtype=torch.long)
     with pytest.raises(ModelError, match="layers of kind linear_attention"):
-        block_masks(config, Batch(zeros, zeros, zeros, zeros, zeros.float()))
+        block_masks(config, Batch(zeros, zeros, zeros, zeros, zeros.float(), zeros > 0))

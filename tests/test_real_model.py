@@ -46,7 +46,9 @@ def test_packed_texts_have_the_states_that_they_have_alone(model: LoadedModel) -
     ids = torch.tensor([[*first, *second]])
     segments = torch.tensor([[0] * len(first) + [1] * len(second)])
     positions = torch.tensor([[*range(len(first)), *range(len(second))]])
-    packed = hidden_states(model.network, Batch(ids, segments, segments * 0, positions, ids.float()))[0].float()
+    packed = hidden_states(model.network, Batch(ids, segments, segments * 0, positions, ids.float(), ids < 0))[
+        0
+    ].float()
     alone = model.network.base_model(input_ids=torch.tensor([second]), use_cache=False)  # type: ignore[operator]
     there, here = packed[len(first) :], alone.last_hidden_state[0].float()
     assert float((there - here).norm() / here.norm()) < 0.02  # bf16

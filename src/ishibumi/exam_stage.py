@@ -19,7 +19,7 @@ from ishibumi.exam.questions import GENERATED, TRAINING, Question, for_documents
 from ishibumi.exam.sit import OnAnswers, Side, sit_exam
 from ishibumi.exam.skills import Skills
 from ishibumi.knowledge.items import load_held_out, load_items
-from ishibumi.models.load import LoadedModel, load_finished, load_model
+from ishibumi.models.load import LoadedModel, load_finished, load_model, load_untrained
 from ishibumi.settings import Arm
 from ishibumi.training.saved import keep_share
 
@@ -63,7 +63,7 @@ def trained_side(run: Run) -> Side:
     def load() -> LoadedModel:
         model = load_finished(settings.model, run.run_dir)
         if settings.exam.scale != 1:
-            keep_share(model, load_model(settings.model, run.base_dir), settings.exam.scale)
+            keep_share(model, load_untrained(settings.model, run.base_dir), settings.exam.scale)
         return model
 
     arms: tuple[Arm, ...] = tuple(a for a in settings.exam.arms if a not in UNTRAINED_ARMS)

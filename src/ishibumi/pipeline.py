@@ -42,10 +42,10 @@ from ishibumi.knowledge.writer_endpoint import check_endpoint
 from ishibumi.knowledge.written import Writer, what_counts, write_items
 from ishibumi.leak_check import refuse_leaks
 from ishibumi.memory import release
-from ishibumi.models.load import base_identity, find_base, load_model
+from ishibumi.models.load import base_identity, find_base, load_model, load_untrained
 from ishibumi.report_stage import fill_report
 from ishibumi.training.cpt import cpt_examples, cpt_mix
-from ishibumi.training.saved import keep_share, save_merged
+from ishibumi.training.saved import keep_share, put_on_sibling, save_merged
 from ishibumi.training.sft import sft_examples, sft_mix
 from ishibumi.training.stage import run_stage
 
@@ -206,8 +206,8 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
         save_merged(directory / "model", model)
         return manifest
 
-    parts = (settings.model, settings.documents, settings.replay, settings.chat, settings.cpt)
-    sections = [part.model_dump() for part in parts]
+    parts = (settings.documents, settings.replay, settings.chat, settings.cpt)
+    sections = [settings.model.model_dump(exclude={"instruct"}), *(part.model_dump() for part in parts)]
     inputs = [
         sections,
         settings.seed,
@@ -220,10 +220,13 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
 
 def tune_chat(run: Run, *, watch: Watch = SILENT) -> Artifact:
     """cpt + chats → sft/adapter and sft/model, the finished model."""
-    settings = run.settings
+    settings, instruct = run.settings, run.settings.model.instruct
 
     def work(directory: Path) -> dict[str, Any]:
         model = load_model(settings.model, run.base_dir, weights=_path(run, "cpt") / "model")
+        if instruct:
+            engraved, model = model, load_untrained(settings.model, run.base_dir)
+            put_on_sibling(model, load_model(settings.model, run.base_dir), engraved)
         manifest: dict[str, Any] = {"steps": 0}
         chats = _conversations(run)
         if settings.sft.epochs > 0 and chats:
@@ -240,11 +243,12 @@ def tune_chat(run: Run, *, watch: Watch = SILENT) -> Artifact:
                 should_stop=watch.should_stop,
             )
         if settings.sft.kept < 1:
-            keep_share(model, load_model(settings.model, run.base_dir), settings.sft.kept)
+            keep_share(model, load_untrained(settings.model, run.base_dir), settings.sft.kept)
         save_merged(directory / "model", model)
         return manifest
 
     inputs = [settings.sft.model_dump(), settings.chat.model_dump(), settings.seed, _of(run, "cpt")]
+    inputs += [base_identity(instruct, run.base_dir)] if instruct else []
     return _stage(run, "sft", watch, [*inputs, *_existing(_chat_paths(run))], work)
 
 
@@ -255,7 +259,7 @@ def evaluate(run: Run, *, watch: Watch = SILENT) -> Artifact:
     """
     exam = run.settings.exam
     paths = [run.resolve(p) for p in (*exam.questions, *exam.general, *exam.free_questions, *exam.choices, *exam.facts)]
-    model = [run.settings.model.model_dump(), base_identity(run.settings.model.base, run.base_dir)]
+    model = [run.settings.model.model_dump(exclude={"instruct"}), base_identity(run.settings.model.base, run.base_dir)]
     of_base = exam.model_dump(exclude={"scale", "free_questions", "behaviour"})
     inputs = [of_base, model, run.settings.seed, _of(run, "corpus"), _of(run, "knowledge"), *_existing(paths)]
     _stage(run, "before", watch, inputs, lambda d: hold_exam(run, untrained_side(run), d, watch.answered))
@@ -292,6 +296,8 @@ def check(run: Run) -> list[str]:
     chats = _conversations(run)
     refuse_leaks(run, corpus.documents, chats, questions)
     base = find_base(settings.model.base, run.base_dir)
+    if settings.model.instruct:
+        find_base(settings.model.instruct, run.base_dir)
     if "endpoint" in settings.knowledge.generator:
         check_endpoint(settings.knowledge.endpoint)
     if "model" in settings.knowledge.generator:

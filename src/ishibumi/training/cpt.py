@@ -44,7 +44,7 @@ def cpt_examples(
 def cpt_mix(settings: Settings) -> Mix:
     """Documents and what was made from them once an epoch; replay and chat by their shares."""
     shares: dict[Source, float] = {"replay": settings.replay.share, "chat": settings.chat.share}
-    return Mix(own=("document", "view", "question"), shares=shares)
+    return Mix(own=("document", "view", "question"), shares=shares, kl_weight=settings.replay.kl_weight)
 
 
 def cited_titles(documents: Sequence[Document], settings: Settings) -> dict[str, str]:

@@ -6,7 +6,7 @@ model + examples → tokens on disk → plan → train → proof → adapter →
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from ishibumi.artifacts import write_json, write_jsonl
-from ishibumi.errors import TrainingError
+from ishibumi.errors import TrainingError, UsageError
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import attach, merge, prove_trained, scale_learned
@@ -33,10 +33,14 @@ MERGE_TOLERANCE = 0.05  # of the hidden states' size: bf16 keeps 8 bits, and mer
 
 @dataclass(frozen=True)
 class Mix:
-    """What a stage trains on: `own` sources once an epoch, and `shares` of the tokens drawn from other sources."""
+    """What a stage trains on: `own` sources once an epoch, and `shares` of the tokens drawn from other sources.
+
+    `kl_weight` is that of the distance to the base on replay.
+    """
 
     own: Sequence[Source]
     shares: Mapping[Source, float]
+    kl_weight: float = 0.0
 
 
 def run_stage(
@@ -79,7 +83,15 @@ def run_stage(
         max_tokens=settings.max_tokens,
         answer_weight=settings.answer_weight,
     )
+    plan = replace(plan, kl_weight=mix.kl_weight)
     trainables = attach(model.network, settings, seed)
+    if mix.kl_weight and (full := [t.name for t in trainables if t.kind == "full"]):
+        raise UsageError(
+            f"replay.kl_weight compares with the base by switching adapters off, but {full[0]} trains in full.",
+            hint='Set cpt.method = "lora" and leave embed_tokens and lm_head out of cpt.targets, or kl_weight = 0.',
+            hint_ja='cpt.method = "lora" にして cpt.targets から embed_tokens と lm_head を外すか、'
+            "kl_weight = 0 にしてください。",
+        )
     with contextlib.ExitStack() as layers:
         is_compiled = compiles(model, plan)
         if is_compiled:

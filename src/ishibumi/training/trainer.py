@@ -15,6 +15,7 @@ from ishibumi.training.adapters import Trainable
 from ishibumi.training.attention import hidden_states
 from ishibumi.training.batches import Batch, Plan
 from ishibumi.training.checkpoint import load_checkpoint, save_checkpoint
+from ishibumi.training.kl import replay_kl_sum
 from ishibumi.training.loss import cross_entropy_sum
 from ishibumi.training.optimizer import Optimizer, share_of_peak
 from ishibumi.training.vocabulary import Vocabulary, Words
@@ -75,8 +76,13 @@ def train(
         loss = 0.0
         words = vocabulary.words(step) if vocabulary else None
         for batch in plan.passes(rows, settings.tokens_per_pass):
-            nll_sum = batch_nll_sum(network, batch.to(device), words)
-            (nll_sum / weight_sum).backward()
+            batch = batch.to(device)
+            hidden_RTD = hidden_states(network, batch)
+            nll_sum = nll_sum_of(network, hidden_RTD, batch, words)
+            total = nll_sum
+            if plan.kl_weight:
+                total = nll_sum + plan.kl_weight * replay_kl_sum(network, trainables, batch, hidden_RTD, words)
+            (total / weight_sum).backward()
             optimizer.collect_gradients()
             loss += float(nll_sum.detach()) / weight_sum
         if step == 0 and (untouched := optimizer.untouched()):
@@ -117,11 +123,12 @@ def train(
 
 
 def batch_nll_sum(network: nn.Module, batch: Batch, words: Words | None = None) -> torch.Tensor:
-    """Summed negative log-likelihood of a batch's learned tokens, each predicted from the token before it.
+    """Summed negative log-likelihood of a batch's learned tokens, each predicted from the token before it."""
+    return nll_sum_of(network, hidden_states(network, batch), batch, words)
 
-    It is normalised over `words`, or over the whole vocabulary.
-    """
-    hidden_RTD = hidden_states(network, batch)
+
+def nll_sum_of(network: nn.Module, hidden_RTD: torch.Tensor, batch: Batch, words: Words | None) -> torch.Tensor:
+    """The same from the batch's hidden states; it is normalised over `words`, or over the whole vocabulary."""
     weights_RT = batch.weights_RT[:, 1:]
     is_learned_RT = weights_RT > 0
     head_VD = network.get_output_embeddings().weight  # type: ignore[operator]
