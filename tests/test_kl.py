@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -59,7 +60,8 @@ def test_the_distance_and_its_gradient_are_those_of_two_plain_networks(
     assert float(ours.detach()) == pytest.approx(float(wanted.detach()), rel=1e-4) and float(wanted.detach()) > 0.1
     for one, other in zip(gradients, torch.autograd.grad(3 * wanted, parameters), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
-    sample = Vocabulary(plan.store, model.network.get_output_embeddings().weight, 10**6, 1).words(0)
+    network: Any = model.network
+    sample = Vocabulary(plan.store, network.lm_head.weight, 10**6, 1).words(0)
     over_all = replay_kl_sum(model.network, trainables, batch, hidden_states(model.network, batch), sample)
     assert float(over_all.detach()) == pytest.approx(float(ours.detach()), rel=1e-4)
 

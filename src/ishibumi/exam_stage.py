@@ -52,7 +52,7 @@ def skills_of(run: Run) -> Skills:
 
 def untrained_side(run: Run) -> Side:
     """The base with its arms."""
-    arms = tuple(a for a in run.settings.exam.arms if a in UNTRAINED_ARMS)
+    arms: tuple[Arm, ...] = tuple(a for a in run.settings.exam.arms if a in UNTRAINED_ARMS)
     return Side("before", lambda: load_model(run.settings.model, run.base_dir), arms)
 
 

@@ -38,7 +38,7 @@ def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: P
     arms = summarise(answers, questions, asked)
     free = load_free_answers(run_dir / "exam")
     own = [question for question in questions if question.split not in (TRAINING, UNANSWERABLE)]
-    perplexities = load_perplexities(run_dir / "exam")
+    perplexities, skills = load_perplexities(run_dir / "exam"), summarise_skills(run_dir / "exam")
     trained = [stage for stage in TRAINING_STAGES if (run_dir / stage / "proof.json").exists()]
     seconds = {stage: float(artifact.manifest["seconds"]) for stage, artifact in stages.items()}
     first = documents[0].title or documents[0].text[:30]
@@ -55,7 +55,7 @@ def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: P
         history={stage: read_jsonl(run_dir / stage / "history.jsonl") for stage in trained},
         epoch_steps={stage: stages[stage].manifest["epoch_steps"] for stage in trained},
         perplexities=perplexities,
-        skills=summarise_skills(run_dir / "exam"),
+        skills=skills,
         proof={stage: read_json(run_dir / stage / "proof.json") for stage in trained},
         written=stages["knowledge"].manifest["written"],
         refused=stages["knowledge"].manifest["refused"],
@@ -67,7 +67,6 @@ def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: P
     )
     write_report(directory / "report.html", data)
     before, after = perplexities.get("before", {}), perplexities.get("after", {})
-    skills = summarise_skills(run_dir / "exam")
     summary = {
         "recipe": run.settings.recipe,
         "arms": arms,
