@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from ishibumi import artifacts, config
 from ishibumi.cli import app
 
-VERBS = ["init", "run", "check", "corpus", "cpt", "sft", "evaluate", "report", "chat", "show", "fetch"]
+VERBS = ["init", "run", "check", "corpus", "cpt", "sft", "evaluate", "sweep", "report", "chat", "show", "fetch"]
 NEWS = [
     {"id": "a", "text": "スペインが優勝\n　スペインが決勝でアルゼンチンを２－０で破った。", "date": "2026-07-19"},
     {"id": "b", "text": "Spain win\nSpain beat Argentina 2-0 in the final.", "date": "2026-07-19"},
