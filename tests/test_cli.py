@@ -24,6 +24,7 @@ VERBS = [
     "cpt",
     "sft",
     "evaluate",
+    "sweep",
     "report",
     "chat",
     "serve",

@@ -370,7 +370,8 @@ def test_only_the_arms_that_answer_from_memory_are_asked_training_questions(tmp_
         Side("before", lambda: model, ("base", "retrieval")),
         Side("after", lambda: model, ("engraved", "engraved_retrieval")),
     ]
-    sit_exam(sides, [*QUESTIONS, trained], DOCUMENTS, {}, settings, tmp_path, lambda *_: None)
+    for side in sides:
+        sit_exam(side, [*QUESTIONS, trained], DOCUMENTS, {}, settings, tmp_path, lambda *_: None)
     asked = {arm: [a.question_id for a in load_answers(tmp_path) if a.arm == arm] for arm in settings.arms}
     assert asked == {
         "base": ["q1", "q2", "training:1"], "engraved": ["q1", "q2", "training:1"], "gold_passage": [],

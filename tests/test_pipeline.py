@@ -25,7 +25,7 @@ from ishibumi.knowledge.items import load_held_out, load_items
 from ishibumi.knowledge.open_questions import OPEN
 from ishibumi.training.checkpoint import checkpoints
 
-STAGES = ["corpus", "knowledge", "cpt", "sft", "exam", "report"]
+STAGES = ["corpus", "knowledge", "cpt", "sft", "before", "exam", "report"]
 NEWS = [
     ("a", "スペインが優勝\nスペインは7月19日の決勝でアルゼンチンを2―0で破った。トーレスが106分に得点。", "2026-07-19"),
     ("b", "日本が敗退\n日本は6月29日にヒューストンでブラジルに1―2で敗れた。佐野が29分に先制した。", "2026-06-29"),
@@ -202,9 +202,9 @@ def test_a_second_run_makes_nothing(project: Path, finished: Path) -> None:
 
 def test_a_changed_setting_remakes_what_depends_on_it_and_nothing_else(project: Path) -> None:
     code, _, err = call("run", project, "--set", "sft.learning_rate=2e-4")
-    assert (code, made_and_kept(err)) == (0, (["sft", "exam", "report"], ["corpus", "knowledge", "cpt"]))
+    assert (code, made_and_kept(err)) == (0, (["sft", "exam", "report"], ["corpus", "knowledge", "cpt", "before"]))
     code, _, err = call("run", project, "--set", "sft.learning_rate=2e-4", "--set", "exam.shots=0")
-    assert (code, made_and_kept(err)) == (0, (["exam", "report"], ["corpus", "knowledge", "cpt", "sft"]))
+    assert (code, made_and_kept(err)) == (0, (["before", "exam", "report"], ["corpus", "knowledge", "cpt", "sft"]))
 
 
 def test_documents_after_train_until_are_asked_about_and_not_trained(project: Path) -> None:
@@ -378,7 +378,7 @@ def test_a_run_that_was_stopped_in_training_goes_on_to_the_same_weights(
     assert not (tmp_path / "run" / "cpt").exists()
 
     code, _, err = call("run", path, *longer)
-    assert (code, made_and_kept(err)) == (0, (["cpt", "sft", "exam", "report"], ["corpus", "knowledge"]))
+    assert (code, made_and_kept(err)) == (0, (["cpt", "sft", "before", "exam", "report"], ["corpus", "knowledge"]))
     history = artifacts.read_jsonl(tmp_path / "run" / "cpt" / "history.jsonl")
     assert [row["step"] for row in history] == list(range(1, int(stopped[2]) + 1))
     assert call("cpt", path, *longer, "--run-dir", tmp_path / "whole")[0] == 0

@@ -118,7 +118,9 @@ def _fill(partial: Path, stage: str, wanted: str, work: Callable[[Path], dict[st
 def _replace_directory(new: Path, path: Path) -> None:
     old = path.with_name(path.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
-    if path.exists():
+    if path.is_symlink():  # to a stage that several runs have: another stage takes its place in this run only
+        path.unlink()
+    elif path.exists():
         path.rename(old)
     new.rename(path)
     shutil.rmtree(old, ignore_errors=True)
@@ -181,14 +183,27 @@ def _is_of_disk(error: Exception) -> bool:
 
 
 @contextlib.contextmanager
-def lock(run_dir: Path) -> Iterator[None]:
-    """Hold `run_dir` for this process. Raises ArtifactError at once if another one has it."""
+def shared(path: Path, kept: Path) -> Iterator[Path]:
+    """`kept`, where a stage of several runs lives, held for this process; `path` becomes a link to it."""
+    with lock(kept.with_name(kept.name + ".lock"), wait=True):
+        if not (path.is_symlink() and path.resolve() == kept.resolve()):
+            if path.is_symlink():
+                path.unlink()
+            elif path.exists():
+                shutil.rmtree(path)
+            path.symlink_to(os.path.relpath(kept, path.parent))
+        yield kept
+
+
+@contextlib.contextmanager
+def lock(run_dir: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold `run_dir` for this process. Raises ArtifactError at once if another one has it, or waits for it."""
     with disk_errors(run_dir):
         run_dir.mkdir(parents=True, exist_ok=True)
         file = (run_dir / ".lock").open("a+")
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             file.seek(0)
             raise ArtifactError(

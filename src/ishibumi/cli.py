@@ -164,6 +164,53 @@ def evaluate(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, 
 
 
 @app.command()
+def sweep(
+    settings: SettingsFile,
+    axes: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="KEY=A,B", help="Values to try, or with --trials a range, cpt.learning_rate=1e-4..1e-3."
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Search with Optuna so many times, instead of every combination.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each configuration.")] = 1,
+    parallel: Annotated[
+        int | None, typer.Option(min=1, help="Trials at once; without it one for each GPU, or one.")
+    ] = None,
+    scales: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Shares of what was learned, as exam.scale: nothing trains again.")
+    ] = None,
+    set_: SetOption = None,
+    run_dir: RunDirOption = None,
+) -> None:
+    """Try many settings: learned against forgotten, in a table and a picture.
+
+    Of the exam's arms, base and engraved are asked. What is finished is kept; the same command goes on.
+    """
+    with _edge(can_go_on=True) as display:
+        from ishibumi.sweep_plan import grid, read_axes
+
+        chosen = read_axes([*(axes or []), *([f"exam.scale={scales}"] if scales else [])])
+        from ishibumi.exam.sweep_page import table_of
+        from ishibumi.sweep import begin, sweep_grid
+        from ishibumi.sweep_search import sweep_search
+        from ishibumi.sweep_workers import visible_gpus
+
+        begun = begin(settings, _overrides(set_, run_dir), seeds)
+        at_once = parallel or max(1, len(visible_gpus()))
+        with _stopping(display):
+            if trials:
+                result = sweep_search(begun, chosen, trials, parallel=at_once, watch=display)
+            else:
+                result = sweep_grid(begun, grid(chosen), parallel=at_once, watch=display)
+        display.table(str(begun.directory / "sweep.html"), *table_of(result.points, display.language))
+        print(begun.directory)
+        result.refuse_failed(begun.directory)
+
+
+@app.command()
 def report(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, run_dir: RunDirOption = None) -> None:
     """Write report.html.
 
@@ -344,25 +391,34 @@ def _run_until(stage: str, settings: Path, set_: list[str] | None, run_dir: Path
             if stage != "corpus":
                 make(loaded)
             return
-        default_handler = signal.signal(signal.SIGINT, lambda *_: display.ask_to_stop())
-        try:
+        with _stopping(display):
             result_dir = make(loaded, watch=display)
-        finally:
-            signal.signal(signal.SIGINT, default_handler)
         if stage == "report":
             _tell_result(display, result_dir, _command("chat", *_arguments(settings, set_, run_dir)))
         print(result_dir)
 
 
+@contextlib.contextmanager
+def _stopping(display: "Display") -> Iterator[None]:
+    """Ctrl-C asks training to stop with a checkpoint for as long as the block lasts."""
+    default_handler = signal.signal(signal.SIGINT, lambda *_: display.ask_to_stop())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, default_handler)
+
+
 def _tell_result(display: "Display", result_dir: Path, chat_command: str) -> None:
     """Print the exam's table, where the report is, and what to type next."""
     summary = json.loads((result_dir / "report" / "summary.json").read_text(encoding="utf-8"))
-    if summary["arms"]:
-        from ishibumi.exam.tables import further_tables
+    from ishibumi.exam.tables import forgetting_table, further_tables
 
+    tables = forgetting_table(summary["skills"], summary["perplexity_ratio"], display.language)
+    if summary["arms"]:
         display.exam_table(summary["arms"])
-        for title, header, rows in further_tables(summary["arms"], display.language):
-            display.table(title, header, rows)
+        tables = [*further_tables(summary["arms"], display.language), *tables]
+    for title, header, rows in tables:
+        display.table(title, header, rows)
     report = result_dir / "report" / "report.html"
     display.note(DONE[display.language].format(report=report, chat=chat_command))
 
@@ -386,6 +442,10 @@ def _arguments(settings: Path, set_: list[str] | None, run_dir: Path | None) -> 
 def _load(settings: Path, set_: list[str] | None, run_dir: Path | None) -> "Run":
     from ishibumi import config
 
+    return config.load(settings, _overrides(set_, run_dir))
+
+
+def _overrides(set_: list[str] | None, run_dir: Path | None) -> dict[str, str]:
     overrides: dict[str, str] = {}
     for flag in set_ or []:
         key, equals, value = flag.partition("=")
@@ -398,7 +458,7 @@ def _load(settings: Path, set_: list[str] | None, run_dir: Path | None) -> "Run"
         overrides[key.strip()] = value.strip()
     if run_dir is not None:
         overrides["run_dir"] = str(run_dir.absolute())  # a flag's path is relative to where the user stands
-    return config.load(settings, overrides)
+    return overrides
 
 
 @contextlib.contextmanager

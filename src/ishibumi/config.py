@@ -23,13 +23,15 @@ Table = dict[str, Any]
 class Run:
     """The settings of a run and where each came from.
 
-    `origins` maps each dotted key to "default", "recipe NAME", "file" or "flag"; `path` is the settings file.
+    `origins` maps each dotted key to "default", "recipe NAME", "file" or "flag"; `path` is the settings file. Runs with
+    the same `store` keep their stages there by fingerprint, so that each is made once.
     """
 
     settings: Settings
     origins: dict[str, str] = field(repr=False)
     path: Path
     base_dir: Path
+    store: Path | None = None
 
     def resolve(self, relative: str) -> Path:
         """The path that a setting names: relative to the settings file, `~` expanded, an absolute one as it is."""

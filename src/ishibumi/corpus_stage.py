@@ -3,6 +3,7 @@
 Kept apart from the other stages: it needs no model, so that `ishibumi corpus` starts in a second, on any machine.
 """
 
+import contextlib
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -96,10 +97,13 @@ def make_stage(
 ) -> Artifact:
     """The stage as `work` makes it, or as it is there if it was made from the same `inputs`."""
     path, wanted = stage_path(run, stage), wanted_fingerprint(stage, inputs)
-    reused = artifacts.is_current(path, wanted)
-    if not reused:
-        watch.stage_started(stage)
-    artifact = artifacts.build(path, wanted, work)
+    with contextlib.ExitStack() as held:
+        if run.store and stage != "report":
+            path = held.enter_context(artifacts.shared(path, run.store / f"{stage}-{wanted[:16]}"))
+        reused = artifacts.is_current(path, wanted)
+        if not reused:
+            watch.stage_started(stage)
+        artifact = artifacts.build(path, wanted, work)
     if not reused:
         release()
     watch.stage_finished(stage, artifact.manifest, reused)

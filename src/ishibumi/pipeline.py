@@ -5,6 +5,7 @@ its settings and of the fingerprints before it, has changed.
 """
 
 import contextlib
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -18,34 +19,38 @@ from ishibumi import artifacts
 from ishibumi.artifacts import Artifact, write_jsonl
 from ishibumi.config import Run, describe
 from ishibumi.corpus.chat_data import ChatData, Conversation, read_conversations
-from ishibumi.corpus.clean import language_of
 from ishibumi.corpus.documents import Document
 from ishibumi.corpus.read import iterate_documents, load_documents, read_documents
 from ishibumi.corpus.readers.inputs import local_files
 from ishibumi.corpus.texts import read_texts
 from ishibumi.corpus_stage import SILENT, Watch, build_corpus, make_stage, stage_path, wanted_fingerprint
 from ishibumi.errors import UsageError
-from ishibumi.exam.drawn import drawn_questions
-from ishibumi.exam.evaluate import UNTRAINED_ARMS
-from ishibumi.exam.free_questions import read_free_questions
-from ishibumi.exam.questions import GENERATED, TRAINING, Question, for_documents, read_questions
-from ishibumi.exam.sit import Side, sit_exam
+from ishibumi.exam.questions import for_documents
+from ishibumi.exam.sit import COPIED
+from ishibumi.exam_stage import (
+    exam_questions,
+    free_wordings,
+    hold_exam,
+    own_questions,
+    skills_of,
+    trained_side,
+    untrained_side,
+)
 from ishibumi.knowledge.generator import items_of, without_common_answers
 from ishibumi.knowledge.held_out import hold_out
-from ishibumi.knowledge.items import HELD_OUT_FILE, Item, load_held_out, load_items
+from ishibumi.knowledge.items import HELD_OUT_FILE, Item, load_items
 from ishibumi.knowledge.leaks import remove_leaks
 from ishibumi.knowledge.writer_endpoint import check_endpoint
 from ishibumi.knowledge.written import Writer, what_counts, write_items
 from ishibumi.leak_check import refuse_leaks
 from ishibumi.loggers import check_loggers, logging_to
-from ishibumi.models.load import LoadedModel, base_identity, find_base, load_finished, load_model, pick_device
+from ishibumi.models.load import LoadedModel, base_identity, find_base, load_model, load_untrained, pick_device
 from ishibumi.report_stage import fill_report
-from ishibumi.settings import Arm
 from ishibumi.training.cpt import cpt_examples, cpt_mix
 from ishibumi.training.distributed import first_says, joined, num_ranks, rank, wait
 from ishibumi.training.fitting import forecast_lines, stage_forecast, usable_bytes
 from ishibumi.training.rehearsal import rehearsal_texts
-from ishibumi.training.saved import keep_share, save_merged
+from ishibumi.training.saved import keep_share, put_on_sibling, save_merged
 from ishibumi.training.sft import sft_examples, sft_mix
 from ishibumi.training.splitting import whole
 from ishibumi.training.stage import run_stage
@@ -55,7 +60,6 @@ from ishibumi.training.trainer import StepRecord
 STAGES = ("corpus", "knowledge", "cpt", "sft", "exam", "report")
 TRAINING_STAGES = ("cpt", "sft")  # several processes do these together
 NUM_TOGETHER = STAGES.index("sft") + 1  # after these stages the first process goes on alone
-MAX_GENERATED = 200  # generated questions that are asked: enough for an interval of ±7 points
 
 
 def run(run: Run, *, watch: Watch = SILENT, until: str = STAGES[-1]) -> Path:
@@ -104,7 +108,8 @@ def make_knowledge(run: Run, *, watch: Watch = SILENT) -> Artifact:
         documents = list(trained_documents(run))
         items, counts = _made_items(run, documents, watch)
         telling = without_common_answers(items, len(documents))
-        unleaked, leaked = remove_leaks(telling, [*(q.question for q in read_questions(exam_paths)), *_free(run)])
+        asked = [*(q.question for q in own_questions(run)), *free_wordings(run)]
+        unleaked, leaked = remove_leaks(telling, asked)
         kept, held_out = hold_out(unleaked, share=share, seed=run.settings.seed)
         write_jsonl(directory / "items.jsonl", map(asdict, kept))
         write_jsonl(directory / HELD_OUT_FILE, map(asdict, held_out))
@@ -116,7 +121,7 @@ def make_knowledge(run: Run, *, watch: Watch = SILENT) -> Artifact:
     writes_itself = "model" in settings.generator
     base = base_identity(settings.model.base or run.settings.model.base, run.base_dir) if writes_itself else None
     inputs = [what_counts(settings), base, run.settings.seed, _of(run, "corpus"), *_existing(exam_paths)]
-    inputs += _free(run)
+    inputs += free_wordings(run)
     inputs += [f"held out {share}"] if share else []  # runs with an exam of their own are not made anew for this
     return _stage(run, "knowledge", watch, inputs, work)
 
@@ -158,7 +163,7 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
 
     def work(directory: Path) -> dict[str, Any]:
         chats = _conversations(run, directory)
-        refuse_leaks(run, trained_documents(run), chats, _own_questions(run))
+        refuse_leaks(run, trained_documents(run), chats, own_questions(run))
         model, split_on = _load_to_train(run)
         require_trained_template(model, settings.cpt.targets)
         items, replay = load_items(stage_path(run, "knowledge")), read_texts(replay_paths)
@@ -182,8 +187,8 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
             save_merged(directory / "model", model)
         return manifest
 
-    parts = (settings.model, settings.documents, settings.replay, settings.chat, settings.cpt)
-    sections = [part.model_dump() for part in parts]
+    parts = (settings.documents, settings.replay, settings.chat, settings.cpt)
+    sections = [settings.model.model_dump(exclude={"instruct"}), *(part.model_dump() for part in parts)]
     inputs = [
         sections,
         settings.seed,
@@ -199,7 +204,7 @@ def tune_chat(run: Run, *, watch: Watch = SILENT) -> Artifact:
     settings = run.settings
 
     def work(directory: Path) -> dict[str, Any]:
-        model, split_on = _load_to_train(run, weights=stage_path(run, "cpt") / "model")
+        model, split_on = _load_engraved(run)
         manifest: dict[str, Any] = {"steps": 0}
         chats = _conversations(run, directory)
         if settings.sft.epochs > 0 and chats:
@@ -221,35 +226,34 @@ def tune_chat(run: Run, *, watch: Watch = SILENT) -> Artifact:
         model = whole(model)
         if rank() == 0:
             if settings.sft.kept < 1:
-                keep_share(model, load_model(settings.model, run.base_dir, device=model.device), settings.sft.kept)
+                keep_share(model, load_untrained(settings.model, run.base_dir, model.device), settings.sft.kept)
             save_merged(directory / "model", model)
         return manifest
 
     inputs = [settings.sft.model_dump(), settings.chat.model_dump(), settings.seed, _of(run, "cpt")]
+    inputs += [base_identity(settings.model.instruct, run.base_dir)] if settings.model.instruct else []
     return _stage(run, "sft", watch, [*inputs, *local_files(_chat_paths(run))], work)
 
 
 def evaluate(run: Run, *, watch: Watch = SILENT) -> Artifact:
-    """sft + exam questions + general text → exam/: answers of every arm and perplexity before and after."""
-    settings = run.settings.exam
-    question_paths = [run.resolve(p) for p in settings.questions]
-    general_paths = [run.resolve(p) for p in settings.general]
-    free_paths = [run.resolve(p) for p in settings.free_questions]
+    """sft + exam questions + general text → exam/: answers of every arm and perplexity before and after.
+
+    What the untouched base says is a stage of its own, before/, which a change of training leaves as it is.
+    """
+    exam = run.settings.exam
+    paths = [run.resolve(p) for p in (*exam.questions, *exam.general, *exam.free_questions, *exam.choices, *exam.facts)]
+    model = [run.settings.model.model_dump(exclude={"instruct"}), base_identity(run.settings.model.base, run.base_dir)]
+    of_base = exam.model_dump(exclude={"scale", "free_questions", "behaviour"})
+    inputs = [of_base, model, run.settings.seed, _of(run, "corpus"), _of(run, "knowledge"), *_existing(paths)]
+    _stage(run, "before", watch, inputs, lambda directory: hold_exam(run, untrained_side(run), directory, watch))
 
     def work(directory: Path) -> dict[str, Any]:
-        documents = {d.id: d for d in load_documents(stage_path(run, "corpus"))}
-        questions = exam_questions(run, list(documents.values()))
-        num_left_out = for_documents(_own_questions(run), documents)[1]
-        general: dict[str, list[str]] = {}
-        for text in read_texts(general_paths):
-            general.setdefault(language_of(text), []).append(text)
-        free = [question for path in free_paths for question in read_free_questions(path)]
-        sit_exam(exam_sides(run), questions, documents, general, settings, directory, watch.answered, free)
-        splits = Counter(question.split for question in questions)
-        return {"questions": dict(splits), "questions_about_other_documents": num_left_out}
+        for file in stage_path(run, "before").glob(COPIED):
+            shutil.copy(file, directory)
+        return hold_exam(run, trained_side(run), directory, watch)
 
-    inputs = [settings.model_dump(), run.settings.model.model_dump(), _of(run, "sft"), _of(run, "corpus")]
-    return _stage(run, "exam", watch, [*inputs, *_existing([*question_paths, *general_paths, *free_paths])], work)
+    inputs = [exam.model_dump(), run.settings.model.model_dump(), _of(run, "sft"), _of(run, "before")]
+    return _stage(run, "exam", watch, inputs, work)
 
 
 def write_report(run: Run, *, watch: Watch = SILENT) -> Artifact:
@@ -269,13 +273,16 @@ def check(run: Run) -> list[str]:
     check_loggers(settings.machine.log_to)
     corpus = read_documents([run.resolve(p) for p in settings.documents.paths], settings.documents)
     read_texts([run.resolve(p) for p in [*settings.replay.paths, *settings.exam.general]])
-    questions = _own_questions(run)
-    _free(run)
+    questions = own_questions(run)
+    free_wordings(run)
+    skills_of(run)
     kept, num_other = for_documents(questions, {d.id for d in corpus.documents})
     chats = _chat_data(run)
     trained = [document for document in corpus.documents if _is_trained(run, document)]
     refuse_leaks(run, trained, chats.conversations, questions)
     base = find_base(settings.model.base, run.base_dir)
+    if settings.model.instruct:
+        find_base(settings.model.instruct, run.base_dir)
     if "endpoint" in settings.knowledge.generator:
         check_endpoint(settings.knowledge.endpoint)
     if "model" in settings.knowledge.generator:
@@ -308,29 +315,6 @@ def check(run: Run) -> list[str]:
     ]
 
 
-def exam_sides(run: Run) -> list[Side]:
-    """The base with its arms, and the finished model with its."""
-    untrained: tuple[Arm, ...] = tuple(a for a in run.settings.exam.arms if a in UNTRAINED_ARMS)
-    trained: tuple[Arm, ...] = tuple(a for a in run.settings.exam.arms if a not in untrained)
-    return [
-        Side("before", lambda: load_model(run.settings.model, run.base_dir), untrained),
-        Side("after", lambda: load_finished(run.settings.model, run.run_dir), trained),
-    ]
-
-
-def exam_questions(run: Run, documents: Sequence[Document]) -> list[Question]:
-    """The exam's questions about these documents, and those that are drawn from what the run generated."""
-    by_id, settings, seed = {d.id: d for d in documents}, run.settings.exam, run.settings.seed
-    knowledge = stage_path(run, "knowledge")
-    own = for_documents(_own_questions(run), by_id)[0]
-    held_out = [] if settings.questions else load_held_out(knowledge)
-    return [
-        *own,
-        *drawn_questions(held_out, by_id, split=GENERATED, count=MAX_GENERATED, seed=seed),
-        *drawn_questions(load_items(knowledge), by_id, split=TRAINING, count=settings.training_questions, seed=seed),
-    ]
-
-
 def trained_documents(run: Run) -> Iterator[Document]:
     """The documents of the corpus but those after documents.train_until, which are for the exam alone."""
     yield from (d for d in iterate_documents(stage_path(run, "corpus")) if _is_trained(run, d))
@@ -339,16 +323,6 @@ def trained_documents(run: Run) -> Iterator[Document]:
 def _is_trained(run: Run, document: Document) -> bool:
     last = run.settings.documents.train_until
     return last is None or document.date is None or document.date <= last
-
-
-def _free(run: Run) -> list[str]:
-    """The free questions' wordings."""
-    paths = [run.resolve(path) for path in run.settings.exam.free_questions]
-    return [question.question for path in paths for question in read_free_questions(path)]
-
-
-def _own_questions(run: Run) -> list[Question]:
-    return read_questions([run.resolve(p) for p in run.settings.exam.questions])
 
 
 def _stage(
@@ -397,6 +371,18 @@ def _load_to_train(run: Run, weights: Path | None = None) -> tuple[LoadedModel, 
         return load_model(settings, run.base_dir, weights=weights), None
     device = torch.device("cpu" if rank() == 0 else "meta")
     return load_model(settings, run.base_dir, weights=weights, device=device), pick_device(settings.device)
+
+
+def _load_engraved(run: Run) -> tuple[LoadedModel, torch.device | None]:
+    """What chat tuning starts from: the engraved base, or the instruct sibling with what was engraved on it."""
+    settings = run.settings.model
+    engraved, split_on = _load_to_train(run, weights=stage_path(run, "cpt") / "model")
+    if not settings.instruct:
+        return engraved, split_on
+    sibling = load_untrained(settings, run.base_dir, engraved.device)
+    if engraved.device.type != "meta":
+        put_on_sibling(sibling, load_model(settings, run.base_dir, device=engraved.device), engraved)
+    return sibling, split_on
 
 
 def _rehearsal(run: Run, model: LoadedModel, beginnings: Sequence[str], directory: Path, watch: Watch) -> list[str]:

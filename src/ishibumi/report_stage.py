@@ -20,12 +20,13 @@ from ishibumi.exam.free import count_figures, load_free_answers
 from ishibumi.exam.questions import TRAINING, UNANSWERABLE, Question
 from ishibumi.exam.report import ReportData, write_report
 from ishibumi.exam.sit import load_answers, load_perplexities
+from ishibumi.exam.skills import summarise_skills
 from ishibumi.exam.summary import summarise
 from ishibumi.knowledge.items import Item, load_items
 from ishibumi.knowledge.leaks import coverage
 
 TRAINING_STAGES = ("cpt", "sft")
-BEFORE_REPORT = ("corpus", "knowledge", "cpt", "sft", "exam")
+BEFORE_REPORT = ("corpus", "knowledge", "cpt", "sft", "before", "exam")
 
 
 def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: Path) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: P
     arms = summarise(answers, questions, asked)
     free = load_free_answers(run_dir / "exam")
     own = [question for question in questions if question.split not in (TRAINING, UNANSWERABLE)]
-    perplexities = load_perplexities(run_dir / "exam")
+    perplexities, skills = load_perplexities(run_dir / "exam"), summarise_skills(run_dir / "exam")
     trained = [stage for stage in TRAINING_STAGES if (run_dir / stage / "proof.json").exists()]
     seconds = {stage: float(artifact.manifest["seconds"]) for stage, artifact in stages.items()}
     first = documents[0].title or documents[0].text[:30]
@@ -54,6 +55,7 @@ def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: P
         history={stage: read_jsonl(run_dir / stage / "history.jsonl") for stage in trained},
         epoch_steps={stage: stages[stage].manifest["epoch_steps"] for stage in trained},
         perplexities=perplexities,
+        skills=skills,
         proof={stage: read_json(run_dir / stage / "proof.json") for stage in trained},
         written=stages["knowledge"].manifest["written"],
         refused=stages["knowledge"].manifest["refused"],
@@ -70,6 +72,7 @@ def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: P
         "arms": arms,
         "free": count_figures(free) if free else None,
         "perplexity_ratio": {language: forgetting_ratio(before[language], after[language]) for language in before},
+        "skills": skills,
         "seconds": seconds,
         "tokens": {stage: stages[stage].manifest["tokens"] for stage in trained},
         "settings": [asdict(row) for row in describe(run)],

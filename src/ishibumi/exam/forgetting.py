@@ -45,7 +45,7 @@ def perplexity(model: LoadedModel, texts: Sequence[str], *, batch_tokens: int = 
     """
     whole = [text_ids(model, text) for text in texts]
     rows = sorted((ids[:MAX_TEXT_TOKENS] for ids in whole if len(ids) > 1), key=len)
-    nll_sum = sum(_batch_nll(model, batch) for batch in _batches(rows, _tokens_at_once(model, batch_tokens)))
+    nll_sum = sum(_batch_nll(model, batch) for batch in _batches(rows, tokens_at_once(model, batch_tokens)))
     num_cut = sum(len(ids) > MAX_TEXT_TOKENS for ids in whole)
     return Perplexity(nll_sum, sum(len(ids) - 1 for ids in rows), len(rows), num_cut)
 
@@ -70,7 +70,8 @@ def text_ids(model: LoadedModel, text: str) -> list[int]:
     return ids if start is None else [int(start), *ids]
 
 
-def _tokens_at_once(model: LoadedModel, batch_tokens: int) -> int:
+def tokens_at_once(model: LoadedModel, batch_tokens: int) -> int:
+    """`batch_tokens`, or as many tokens as have 512 MiB of logits."""
     network: Any = model.network
     head = network.get_output_embeddings().weight
     return max(1, min(batch_tokens, MAX_LOGIT_BYTES // (head.shape[0] * head.element_size())))

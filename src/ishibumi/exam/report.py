@@ -33,11 +33,11 @@ SOME_FORGETTING, MUCH_FORGETTING = 1.05, 1.15
 class ReportData:
     """Everything that the page shows; what a run does not have stays empty and its section is left out.
 
-    `arms` is what `summarise` returned; `history` and `proof` map a stage to its rows (StepRecord fields; the rows of
-    prove_trained), `epoch_steps` to the steps in which its epochs end; `perplexities` maps "before" and "after" to
-    perplexities by language; `written` maps what a model was asked for to (texts kept, texts made), `refused` reasons
-    to numbers of generated texts; `settings` are (key, value, origin); `seconds` maps stages to time; `notes` are
-    sentences, or pairs (English, Japanese).
+    `arms` is what `summarise` returned, `skills` what `summarise_skills` did; `history` and `proof` map a stage to its
+    rows (StepRecord fields; the rows of prove_trained), `epoch_steps` to the steps in which its epochs end;
+    `perplexities` maps "before" and "after" to perplexities by language; `written` maps what a model was asked for to
+    (texts kept, texts made), `refused` reasons to numbers of generated texts; `settings` are (key, value, origin);
+    `seconds` maps stages to time; `notes` are sentences, or pairs (English, Japanese).
     """
 
     title: str
@@ -52,6 +52,7 @@ class ReportData:
     history: Mapping[str, Sequence[Row]] = field(default_factory=dict[str, Sequence[Row]])
     epoch_steps: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
     perplexities: Mapping[str, Mapping[str, Perplexity]] = field(default_factory=dict[str, Mapping[str, Perplexity]])
+    skills: Mapping[str, Any] = field(default_factory=dict[str, Any])
     proof: Mapping[str, Sequence[Row]] = field(default_factory=dict[str, Sequence[Row]])
     free: Sequence[FreeAnswer] = ()
     written: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
@@ -94,33 +95,12 @@ def write_report(path: Path, data: ReportData) -> None:
 
 
 def render_report(data: ReportData) -> str:
-    """The page as HTML. Titles, replies and all other texts of the run are escaped."""
-    environment = Environment(
-        loader=PackageLoader("ishibumi.exam"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "percent": percent,
-        "points": points,
-        "rate": rate,
-        "duration": duration,
-        "percent_fine": percent_fine,
-    }
-    script = _template_text("report.js")
-    return environment.get_template("report.html.jinja").render(
+    """The page as HTML."""
+    return render_page(
+        "report.html.jinja",
         data=data,
-        t=both_languages,
-        texts=TEXT,
         notes=[_note(note) for note in data.notes],
-        label=label,
         free_count=count_figures(data.free),
-        style=Markup(_template_text("report.css")),
-        script=Markup(script),
-        # Only this very script may run, whatever a reply contains.
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         arm_names=[arm for arm in ARMS if arm in data.arms],
         differences=[(arm, other, row) for arm in data.arms for other, row in data.arms[arm]["differences"].items()],
         split_sizes=split_sizes(data.arms),
@@ -128,8 +108,33 @@ def render_report(data: ReportData) -> str:
         verdicts=_verdicts(data),
         curves=_curves(data),
         forgetting=_forgetting(data),
+        skills=skill_rows(data.skills),
         results=document_results(data),
         proof=[(stage, proof_groups(rows)) for stage, rows in data.proof.items()],
+    )
+
+
+def render_page(template: str, **values: object) -> str:
+    """A page that loads nothing, in both languages. Titles, replies and all other texts of the run are escaped."""
+    environment = Environment(
+        loader=PackageLoader("ishibumi.exam"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters = (percent, points, rate, duration, percent_fine)
+    environment.filters |= {function.__name__: function for function in filters}
+    script = _template_text("report.js")
+    return environment.get_template(template).render(
+        **values,
+        t=both_languages,
+        texts=TEXT,
+        label=label,
+        style=Markup(_template_text("report.css")),
+        script=Markup(script),
+        # Only this very script may run, whatever a reply contains.
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
@@ -153,7 +158,7 @@ def _note(note: str | tuple[str, str]) -> Markup:
 
 def label(group: str, name: str) -> Markup:
     """The name of a kind, stage or language in both languages, or as it is if the page has no word for it."""
-    key = f"{group}_{name}"
+    key = f"{group}_{name}" if group else name
     return both_languages(key) if key in TEXT else Markup("{}").format(name)
 
 
@@ -288,6 +293,20 @@ def _against_search(arms: Mapping[str, Row]) -> list[Markup]:
 
 def _curves(data: ReportData) -> list[Curve]:
     return [loss_curve(stage, rows, data.epoch_steps.get(stage, ())) for stage, rows in data.history.items() if rows]
+
+
+def skill_rows(skills: Mapping[str, Any]) -> list[tuple[str, int, str, str, str]]:
+    """(name, n, before, after, interval) of what else was measured; names are keys of TEXT."""
+    rows: list[tuple[str, int, str, str, str]] = []
+    if row := skills.get("choices"):
+        change = row["difference"]
+        told = f"{points(change['mean'])} [{points(change['low'])} … {points(change['high'])}]"
+        rows.append(("skill_choices", row["n"], percent(row["before"]), percent(row["after"]), told))
+    if row := skills.get("facts"):
+        rows.append(("skill_facts", row["n"], percent(1), percent(row["after"]["mean"]), _range(row["after"])))
+    if row := skills.get("behaviour"):
+        rows += [(f"skill_{name}", row["n"], "–", percent(row[name]), "") for name in ("stops", "language", "form")]
+    return rows
 
 
 def _forgetting(data: ReportData) -> list[tuple[str, Perplexity, Perplexity, float]]:

@@ -216,6 +216,20 @@ TEXT: dict[str, tuple[str, str]] = {
         "unharmed.",
         "学習に使っていない一般の文章でのパープレキシティ（次の語の候補がいくつに絞れているか）。1.00 倍なら無傷です。",
     ),
+    "skill_lead": (
+        "Other things that may be lost: common sense by the likeliest of five choices, facts that the untouched base "
+        "answered, and the form of replies to 24 prompts about nothing in particular.",
+        "ほかに失われうるもの: 五択の常識問題（最も確率の高い選択肢を回答とみなす）、学習前のモデルが答えられた事実、"
+        "特定の話題によらない24の指示への返答の形。",
+    ),
+    "perplexity": ("Perplexity of general text", "一般の文章のパープレキシティ"),
+    "skill": ("Measured", "測ったもの"),
+    "change": ("Change (95% interval)", "変化（95%信頼区間）"),
+    "skill_choices": ("Common sense, five choices", "常識問題（五択）"),
+    "skill_facts": ("Facts that the base knew", "学習前に知っていた事実"),
+    "skill_stops": ("Chat: stops by itself", "会話: 自分で終わる"),
+    "skill_language": ("Chat: answers in the question's language", "会話: 質問と同じ言語で答える"),
+    "skill_form": ("Chat: keeps to the form asked for", "会話: 指定の形で答える"),
     "ratio": ("After / before", "学習後 / 学習前"),
     "predicted_tokens": ("Tokens", "トークン数"),
     "documents": ("Document by document", "文書ごとの結果"),
@@ -296,10 +310,32 @@ TEXT: dict[str, tuple[str, str]] = {
         "Made by ishibumi. This file needs no network; everything in it was measured in this run.",
         "ishibumi が作成しました。このファイルはネットワークなしで開けます。数値はすべてこの実行で測ったものです。",
     ),
+    # The page of a sweep.
+    "sweep": ("Sweep", "条件の比較"),
+    "sweep_title": ("Learned against forgotten", "覚えた量と忘れた量"),
+    "sweep_lead": (
+        "Each point is a configuration: upwards it answers more of the exam from memory, to the left it has forgotten "
+        "less. On the front (★) stand those that no other beats in one without losing in the other. Thin lines are 95% "
+        "intervals over documents, small dots single seeds. Differences within the intervals show nothing.",
+        "点は一つの設定です。上ほど試験に記憶だけで多く正答し、左ほど忘却が少ないことを示します。★は、ほかのどの設定にも"
+        "両方では負けないもの（前線）。細い線は文書についての95%信頼区間、小さい点は個々のシードです。"
+        "区間に収まる差には意味がありません。",
+    ),
+    "learned": ("Learned", "覚えた"),
+    "forgotten": ("Forgotten", "忘れた"),
+    "learned_axis": ("learned: share of the exam answered from memory", "覚えた量（試験の正答率）"),
+    "forgotten_axis": (
+        "forgotten: perplexity of general text, after / before",
+        "忘れた量（一般の文章のパープレキシティ、学習後 / 学習前）",
+    ),
+    "budget": ("budget", "許容範囲"),
+    "seeds": ("Seeds", "シード数"),
+    "minutes_each": ("Minutes", "分"),
     "stage_corpus": ("Documents", "文書の整形"),
     "stage_knowledge": ("Rewrites and questions", "言い換えと質問"),
     "stage_cpt": ("Continued pretraining", "継続事前学習"),
     "stage_sft": ("Chat tuning", "チャット調整"),
+    "stage_before": ("Exam of the base", "学習前の試験"),
     "stage_exam": ("Exam", "試験"),
     "stage_report": ("Report", "レポート"),
     "language_ja": ("Japanese", "日本語"),

@@ -17,11 +17,13 @@ from ishibumi.exam.free import NAME as FREE_ANSWERS
 from ishibumi.exam.free import answer_freely
 from ishibumi.exam.free_questions import FreeQuestion
 from ishibumi.exam.questions import TRAINING, Question
-from ishibumi.memory import release
+from ishibumi.exam.skills import Skills, measure_skills, path_of
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import Arm, ExamSettings
 
+NO_SKILLS = Skills()
 OnAnswers = Callable[[str, int, int], None]
+COPIED = "*_*.json*"  # what a side writes: answers_base.jsonl, perplexity_before.json
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Side:
 
 
 def sit_exam(
-    sides: Sequence[Side],
+    side: Side,
     questions: Sequence[Question],
     documents: Mapping[str, Document],
     general: Mapping[str, Sequence[str]],
@@ -42,30 +44,32 @@ def sit_exam(
     directory: Path,
     on_answers: OnAnswers,
     free: Sequence[FreeQuestion] = (),
+    skills: Skills = NO_SKILLS,
 ) -> None:
-    """Write answers_<arm>.jsonl and perplexity_<side>.json for every side into `directory`; what is there stays.
+    """Write answers_<arm>.jsonl and perplexity_<side>.json of a side into `directory`; what is there stays.
 
-    The trained side answers the `free` questions, too.
+    The trained side answers the `free` questions, too; `skills` are asked of both.
     """
-    for side in sides:
-        arms: list[Arm] = [a for a in side.arms if questions and not (directory / f"answers_{a}.jsonl").exists()]
-        wants_perplexity = bool(general) and not (directory / f"perplexity_{side.name}.json").exists()
-        asks_freely = bool(free) and side.name == "after" and not (directory / FREE_ANSWERS).exists()
-        if not (arms or wants_perplexity or asks_freely):
-            continue
-        model = side.load()
-        for arm in arms:
-            # Training's questions show how well its wording is remembered; arms that read would tell nothing of it.
-            asked = questions if arm in FROM_MEMORY else [q for q in questions if q.split != TRAINING]
-            answers = run_arm(arm, model, asked, documents, settings, partial(on_answers, arm)) if asked else []
-            write_jsonl(directory / f"answers_{arm}.jsonl", map(asdict, answers))
-        if asks_freely:
-            answer_freely(model, free, directory)
-        if wants_perplexity:
-            measured = perplexity_by_language(model, general)
-            write_json(directory / f"perplexity_{side.name}.json", {k: asdict(v) for k, v in measured.items()})
-        del model
-        release()  # the next side's weights need the room
+    arms: list[Arm] = [a for a in side.arms if questions and not (directory / f"answers_{a}.jsonl").exists()]
+    wants_perplexity = bool(general) and not (directory / f"perplexity_{side.name}.json").exists()
+    asks_freely = bool(free) and side.name == "after" and not (directory / FREE_ANSWERS).exists()
+    has_skills = skills != NO_SKILLS or (settings.behaviour and side.name == "after")
+    wants_skills = has_skills and not path_of(directory, side.name).exists()
+    if not (arms or wants_perplexity or asks_freely or wants_skills):
+        return
+    model = side.load()
+    for arm in arms:
+        # Training's questions show how well its wording is remembered; arms that read would tell nothing of it.
+        asked = questions if arm in FROM_MEMORY else [q for q in questions if q.split != TRAINING]
+        answers = run_arm(arm, model, asked, documents, settings, partial(on_answers, arm)) if asked else []
+        write_jsonl(directory / f"answers_{arm}.jsonl", map(asdict, answers))
+    if asks_freely:
+        answer_freely(model, free, directory)
+    if wants_skills:
+        measure_skills(model, skills, side.name, settings, directory)
+    if wants_perplexity:
+        measured = perplexity_by_language(model, general)
+        write_json(directory / f"perplexity_{side.name}.json", {k: asdict(v) for k, v in measured.items()})
 
 
 def load_answers(directory: Path) -> list[Answer]:

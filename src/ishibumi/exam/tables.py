@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ishibumi.display import ARMS
+from ishibumi.exam.report import skill_rows
 from ishibumi.exam.report_text import TEXT
 from ishibumi.exam.summary import split_sizes
 
@@ -41,6 +42,21 @@ def further_tables(arms: Mapping[str, Mapping[str, Any]], language: str) -> list
     )
     titles, rows = map(word, ("splits", "differences", "honesty")), (by_split, differences, honesty)
     return [table for table in zip(titles, headers, rows, strict=True) if table[2]]
+
+
+def forgetting_table(skills: Mapping[str, Any], ratios: Mapping[str, float], language: str) -> list[Table]:
+    """What was forgotten, by every measure that this run has; no table where it has none."""
+
+    def word(key: str) -> str:
+        return TEXT[key][language == "ja"]
+
+    rows = [
+        [f"{word('perplexity')}, {word(f'language_{name}')}", "", f"× {ratio:.2f}", ""]
+        for name, ratio in ratios.items()
+    ]
+    rows += [[word(name), before, after, change] for name, _, before, after, change in skill_rows(skills)]
+    header = [word(key) for key in ("skill", "before", "after", "change")]
+    return [(word("forgetting"), header, rows)] if rows else []
 
 
 def _percent(share: float | Mapping[str, float] | None) -> str:

@@ -106,6 +106,11 @@ def empty_network(config: Any, dtype: str, device: str = "meta", num_layers: int
         return AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
 
 
+def load_untrained(settings: ModelSettings, base_dir: Path, device: torch.device | None = None) -> LoadedModel:
+    """What the finished model has grown from: the instruct sibling if there is one, else the base."""
+    return load_model(settings.model_copy(update={"base": settings.grown_from}), base_dir, device=device)
+
+
 def load_finished(settings: ModelSettings, run_dir: Path) -> LoadedModel:
     """The model at the end of a run. Raises ArtifactError where the run has not come that far."""
     return load_model(settings, run_dir, weights=artifacts.load(run_dir / "sft").path / "model")

@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ishibumi.artifacts import disk_errors, write_json
+from ishibumi.errors import ModelError
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import LoraLinear, Trainable, is_named
@@ -63,6 +64,27 @@ def keep_share(model: LoadedModel, base: LoadedModel, share: float) -> None:
     before = dict(base.network.named_parameters())
     for name, weight in model.network.named_parameters():  # a tied matrix once
         weight.copy_(torch.lerp(before[name].float(), weight.float(), share))
+
+
+@torch.no_grad()
+def put_on_sibling(sibling: LoadedModel, base: LoadedModel, engraved: LoadedModel) -> None:
+    """Add what training changed in the base to a sibling of it, such as its instruct model.
+
+    Raises ModelError where a changed matrix has no counterpart of its shape there.
+    """
+    before, after = (dict(model.network.named_parameters()) for model in (base, engraved))
+    there = dict(sibling.network.named_parameters())
+    for name in before:
+        if torch.equal(before[name], after[name]):
+            continue
+        if name not in there or there[name].shape != before[name].shape:
+            found = list(there[name].shape) if name in there else "nothing"
+            raise ModelError(
+                f"{sibling.name} is no sibling of {base.name}: {name} is {list(before[name].shape)}, there {found}.",
+                hint="Set model.instruct to the instruct model that was made from this very base.",
+                hint_ja="model.instruct には、この基盤モデルから作られた指示モデルを指定してください。",
+            )
+        there[name].add_((after[name].float() - before[name].float()).to(there[name].dtype))
 
 
 def save_merged(directory: Path, model: LoadedModel) -> None:

@@ -1,6 +1,6 @@
 """What a machine without any network needs, in one tar file. run → OUT.tar, with an install script and hashes.
 
-    wheels/  every package, for one platform and Python        base/  the base model
+    wheels/  every package, for one platform and Python        base/, instruct/  the models
     run/     what the run left, if it is there                 inputs/  the files that the settings name
     ishibumi.toml   the run's settings, with the paths above   install, SHA256SUMS
 
@@ -28,7 +28,8 @@ from ishibumi.models.load import find_base
 from ishibumi.settings import Settings
 from ishibumi.use.export import sha256_of
 
-PATHS = ("documents.paths", "replay.paths", "exam.questions", "exam.free_questions", "exam.general")
+EXAM_PATHS = tuple(f"exam.{name}" for name in ("questions", "free_questions", "general", "choices", "facts"))
+PATHS = ("documents.paths", "replay.paths", *EXAM_PATHS)
 NOT_NEEDED = shutil.ignore_patterns(".lock", "*.partial", "*.old", "checkpoint*")
 PICKLES = shutil.ignore_patterns("*.bin", "*.pt", "*.pth", "*.ckpt")
 INSTALL = """#!/bin/sh
@@ -57,6 +58,7 @@ def bundle(
     """
     if not re.fullmatch(r"3\.\d+", python):
         raise UsageError(f"--python {python}: not a version such as 3.11.")
+    models = _models(run)
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     with disk_errors(out):
@@ -65,7 +67,8 @@ def bundle(
             shutil.copytree(wheels, partial / "wheels", dirs_exist_ok=True)
         else:
             _load_wheels(partial / "wheels", platform, python, extras)
-        shutil.copytree(find_base(run.settings.model.base, run.base_dir), partial / "base", ignore=PICKLES)
+        for kind in models:
+            shutil.copytree(find_base(models[kind], run.base_dir), partial / kind, ignore=PICKLES)
         if run.run_dir.exists():
             shutil.copytree(run.run_dir, partial / "run", ignore=NOT_NEEDED)
         write_text(partial / "ishibumi.toml", _settings(run, partial))
@@ -84,12 +87,18 @@ def bundle(
     return out
 
 
+def _models(run: Run) -> dict[str, str]:
+    """The models that the settings name: "base" and, if there is one, "instruct"."""
+    model = run.settings.model
+    return {"base": model.base, **({"instruct": model.instruct} if model.instruct else {})}
+
+
 def _settings(run: Run, partial: Path) -> str:
     """The settings as a file, with every input copied into the bundle and named as it stands there."""
     lines: list[str] = []
     places = iter(range(1000))
     recipe = run.settings.recipe if run.settings.recipe in recipe_names() else "mixed"
-    changed: dict[str, Any] = {"recipe": recipe, "run_dir": "run", "model.base": "base"}
+    changed: dict[str, Any] = {"recipe": recipe, "run_dir": "run", **{f"model.{kind}": kind for kind in _models(run)}}
     for key in fields_by_key(Settings):
         value: Any = run.settings
         for name in key.split("."):

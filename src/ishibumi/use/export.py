@@ -24,7 +24,7 @@ from ishibumi.config import Run
 from ishibumi.corpus.read import load_documents
 from ishibumi.errors import UsageError
 from ishibumi.knowledge.items import load_items
-from ishibumi.models.load import LoadedModel, load_finished, load_model, number_format
+from ishibumi.models.load import LoadedModel, load_finished, load_untrained, number_format
 from ishibumi.use import export_proof as proof
 from ishibumi.use.export_adapter import attach_learned, merge_learned, read_learned, save_for_peft
 from ishibumi.use.gguf_modelfile import modelfile
@@ -94,8 +94,8 @@ def _in_fp32(run: Run) -> LoadedModel:
 
 
 def _base(run: Run) -> Any:
-    """The untouched base, fresh."""
-    return load_model(run.settings.model.model_copy(update=IN_FP32), run.base_dir).network
+    """What the finished model has grown from, fresh."""
+    return load_untrained(run.settings.model.model_copy(update=IN_FP32), run.base_dir).network
 
 
 def _write_adapter(run: Run, model: LoadedModel, texts: Sequence[str], directory: Path) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def _write_adapter(run: Run, model: LoadedModel, texts: Sequence[str], directory
     from peft import PeftModel
 
     learned = read_learned(run)
-    save_for_peft(learned, directory, run.settings.model.base)
+    save_for_peft(learned, directory, run.settings.model.grown_from)
     model.tokenizer.save_pretrained(directory)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # PEFT 0.21 asks transformers for an old name

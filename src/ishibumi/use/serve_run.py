@@ -24,7 +24,7 @@ from ishibumi.knowledge.citation import title_of
 from ishibumi.training.stage import PROGRESS
 from ishibumi.use.serve_guard import problem
 
-STAGES = ("corpus", "knowledge", "cpt", "sft", "exam", "report")
+STAGES = ("corpus", "knowledge", "cpt", "sft", "before", "exam", "report")
 TRAINING_STAGES = ("cpt", "sft")
 MAX_POINTS = 1000  # of a loss curve
 STEPS_FOR_SPEED = 20

@@ -43,6 +43,7 @@ const WORDS = {
   stage_knowledge: ["言い換えと質問", "knowledge"],
   stage_cpt: ["継続事前学習", "engraving"],
   stage_sft: ["チャット調整", "chat tuning"],
+  stage_before: ["学習前の試験", "exam of the base"],
   stage_exam: ["試験", "exam"],
   stage_report: ["レポート", "report"],
   state_done: ["済み", "done"],
