@@ -167,7 +167,7 @@ def test_a_killed_run_goes_on_bit_for_bit(
                 process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
     state = load_checkpoint(where, torch.device("cpu"))
-    assert state and 1 <= len(state["history"]) <= killed_at
+    assert len(state["history"] if state else []) in range(killed_at - 1, killed_at + 1)  # none yet after the first
     weights = train_for_the_kill(model_dir("llama"), where, 0)
     assert all(torch.equal(a, b) for a, b in zip(weights, wanted, strict=True))
 
