@@ -309,12 +309,11 @@ def test_a_local_model_writes_beside_the_rules_and_its_items_are_shown(
     assert code == 0, err
     first = artifacts.load(project.parent / "run" / "knowledge").manifest
     assert set(first["written"]) == {"model:questions", "model:timeline"}
-    replies = sorted((project.parent / "generated").rglob("*.json"))
-    assert len(replies) == 6
-    for path in replies:
-        path.write_text(
-            json.dumps({"text": "Q: 勝者は？ | A: スペイン", "stopped": True, "num_tokens": 9}), encoding="utf-8"
-        )
+    replies = project.parent / "generated" / "replies.jsonl"
+    keys = [json.loads(line)["key"] for line in replies.read_text(encoding="utf-8").splitlines()]
+    assert len(keys) == 6
+    reply = {"text": "Q: 勝者は？ | A: スペイン", "stopped": True, "num_tokens": 9}
+    replies.write_text("".join(json.dumps({"key": key} | reply) + "\n" for key in keys), encoding="utf-8")
     shutil.rmtree(project.parent / "run" / "knowledge")
     code, _, err = call("cpt", project, *flags, "--set", "model.template=ja")
     assert code == 0 and re.search(r"✓ knowledge .*, refused \d+ \(.*answer not in the document", err)

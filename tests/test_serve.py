@@ -276,7 +276,7 @@ def test_a_server_that_is_stopped_finishes_what_it_has_begun(run: Run) -> None:
         told = process.stderr.readline()
         port = int(re.findall(r"The page: http://127\.0\.0\.1:(\d+)/", told)[0])
         with client(port) as api:
-            begun = api.completions.create(model="base", prompt="a", max_tokens=400, stream=True)
+            begun = api.completions.create(model="base", prompt="hi", max_tokens=900, stream=True)
             parts = iter(begun)
             next(parts)
             process.send_signal(signal.SIGTERM)
