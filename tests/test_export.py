@@ -23,7 +23,7 @@ from ishibumi.use.export import export, sha256_of
 RECIPES = {
     # Both stages, other matrices in each, the tied embedding in full, and a part of the way back to the base.
     "gemma3": {"cpt.targets": '["q_proj", "down_proj", "embed_tokens", "lm_head"]', "cpt.learned_scale": "0.8"},
-    "llama": {"cpt.rank": "3"},
+    "llama": {"cpt.rank": "3", "cpt.rslora": "true"},
     "qwen3": {"cpt.method": "full", "cpt.learning_rate": "0.001"},
 }
 TOKENIZERS = {"gemma3": tiny_tokenizers.byte_fallback, "llama": tiny_tokenizers.unigram,

@@ -14,12 +14,12 @@ from ishibumi.models.load import LoadedModel
 from ishibumi.settings import ExamSettings
 
 Form = Literal["free", "one_word", "three"]
-MAX_NEW_TOKENS = 128
+MAX_NEW_TOKENS = 64  # a sentence is much shorter; 24 replies of 64 take a 270M model 31 s on one core
 PROMPTS: tuple[tuple[Form, str], ...] = (
-    ("free", "朝早く起きるこつを教えてください。"),
-    ("free", "虹はなぜ七色に見えるのですか？"),
-    ("free", "友人への誕生日のお祝いの言葉を考えてください。"),
-    ("free", "本を読む習慣をつけるにはどうすればよいですか？"),
+    ("free", "朝早く起きるこつを一文で教えてください。"),
+    ("free", "虹はなぜ七色に見えるのですか？一文で答えてください。"),
+    ("free", "友人への誕生日のお祝いの言葉を一文で考えてください。"),
+    ("free", "本を読む習慣をつけるにはどうすればよいですか？一文で答えてください。"),
     ("one_word", "空の色は何色ですか？一語で答えてください。"),
     ("one_word", "「大きい」の反対の言葉は？一語で答えてください。"),
     ("one_word", "犬と猫では、ワンと鳴くのはどちら？一語で答えてください。"),
@@ -28,10 +28,10 @@ PROMPTS: tuple[tuple[Form, str], ...] = (
     ("three", "朝食に合う飲み物を三つ、箇条書きで挙げてください。"),
     ("three", "動物園にいる動物を三つ、一行に一つずつ書いてください。"),
     ("three", "文房具を三つ、箇条書きで書いてください。"),
-    ("free", "How can I fall asleep more easily?"),
-    ("free", "Why is the sea salty?"),
-    ("free", "Write a short thank-you note to a neighbour."),
-    ("free", "What should I think about before I buy a bicycle?"),
+    ("free", "How can I fall asleep more easily? Answer in one sentence."),
+    ("free", "Why is the sea salty? Answer in one sentence."),
+    ("free", "Write a thank-you note to a neighbour in one sentence."),
+    ("free", "What should I think about before I buy a bicycle? Answer in one sentence."),
     ("one_word", "What colour is grass? Answer in one word."),
     ("one_word", "What is the opposite of hot? Answer in one word."),
     ("one_word", "Which is larger, a mouse or an elephant? Answer in one word."),

@@ -44,7 +44,7 @@ def read_learned(run: Run) -> Learned:
             read_json(directory / "adapter_config.json"),
             load_file(directory / "adapter_model.safetensors"),
         )
-        scale = kept * config["lora_alpha"] / config["r"]
+        scale = kept * config["lora_alpha"] / config["r"] ** (0.5 if config.get("use_rslora") else 1)
         for key in tensors:
             module = key.removeprefix(_PREFIX).removesuffix(".weight")
             if module.endswith(".lora_A"):
@@ -118,7 +118,7 @@ def attach_learned(network: nn.Module, learned: Learned) -> None:
     for name, (a, b) in learned.pairs.items():
         module = network.get_submodule(name)
         assert isinstance(module, nn.Linear)
-        lora = LoraLinear(module, len(a), len(a), torch.Generator())
+        lora = LoraLinear(module, len(a), 1.0, torch.Generator())  # the pairs hold their scale
         lora.lora_A.copy_(a)
         lora.lora_B.copy_(b)
         network.set_submodule(name, lora)
