@@ -28,6 +28,8 @@ from ishibumi.exam.questions import Question, for_documents, read_questions
 from ishibumi.knowledge.items import Item
 from ishibumi.models.load import LoadedModel, load_model
 from ishibumi.training.cpt import cpt_examples, cpt_mix
+from ishibumi.training.rehearsal import rehearsal_texts
+from ishibumi.training.saved import keep_share
 from ishibumi.training.sft import sft_examples, sft_mix
 from ishibumi.training.stage import run_stage
 
@@ -59,6 +61,15 @@ def measure(run: Run, items: list[Item], knowledge_dir: Path, base_ppl: dict[str
     started = time.monotonic()
     manifests = []
     with tempfile.TemporaryDirectory() as directory:
+        if settings.replay.rehearsal_texts:
+            replay += rehearsal_texts(
+                model,
+                replay,
+                Path(directory),
+                count=settings.replay.rehearsal_texts,
+                seed=settings.seed,
+                on_text=lambda *_: None,
+            )
         stages = [(cpt_examples(model, documents, items, replay, chats, settings), cpt_mix(settings), settings.cpt)]
         if settings.sft.epochs > 0:
             stages.append((sft_examples(model, documents, items, chats, settings), sft_mix(settings), settings.sft))
@@ -77,6 +88,8 @@ def measure(run: Run, items: list[Item], knowledge_dir: Path, base_ppl: dict[str
                     should_stop=lambda: False,
                 )
             )
+    if settings.sft.kept < 1:
+        keep_share(model, load_model(settings.model, run.base_dir), settings.sft.kept)
     seconds = time.monotonic() - started
     by_id = {d.id: d for d in documents}
     questions, _ = for_documents(read_questions([run.resolve(p) for p in settings.exam.questions]), by_id)
