@@ -1,6 +1,6 @@
 """model.instruct: what was engraved in a base is put on a sibling of it, exactly, and leaves the run with it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ def sibling_of(model: LoadedModel) -> LoadedModel:
     return model
 
 
-def stirred(model: LoadedModel) -> Sequence[Trainable]:
+def stirred(model: LoadedModel) -> list[Trainable]:
     """Adapters on the model, no longer zero."""
     trainables = attach(model.network, TARGETS, 1)
     with torch.no_grad():

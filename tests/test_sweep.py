@@ -56,6 +56,14 @@ def test_an_axis_that_cannot_be_read_is_refused(argument: str) -> None:
         read_axes(["cpt.rank=1", "cpt.rank=2"])
 
 
+def test_a_sweep_is_no_work_for_torchrun(
+    tmp_path: Path, model_dir: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    code, out, err = call("sweep", project(tmp_path, model_dir("llama")), "cpt.rank=4,8")
+    assert (code, out) == (2, "") and "started by torchrun" in err and "--parallel" in err
+
+
 def test_a_trial_is_named_after_its_settings() -> None:
     assert trial_name({"cpt.rank": "32", "seed": "1"}) == "cpt.rank=32,seed=1"
     names = {trial_name({"documents.prefix_ja": text}) for text in ("あ/い", "あ_い", "x" * 200, "x" * 201)}

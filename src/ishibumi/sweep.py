@@ -97,8 +97,17 @@ class Sweep:
 
 
 def begin(path: Path, overrides: Mapping[str, str], num_seeds: int) -> Sweep:
-    """The sweep of a settings file, in its run_dir, whose own finished stages are taken over."""
+    """The sweep of a settings file, in its run_dir, whose own finished stages are taken over.
+
+    Raises UsageError where nothing would measure what is forgotten, or where torchrun started this.
+    """
     own = config.load(path, overrides)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError(
+            "A sweep was started by torchrun: its processes would all do the same trials.",
+            hint="Start it without torchrun; --parallel does several trials at once, each on a GPU of its own.",
+            hint_ja="torchrun なしで起動してください。--parallel を使うと、試行ごとに GPU を割り当てて並行に進めます。",
+        )
     if not own.settings.exam.general:
         raise UsageError(
             "A sweep sets what is learned against what is forgotten, but exam.general names no text to measure it by.",
