@@ -418,7 +418,7 @@ def _chat_paths(run: Run) -> list[Path]:
 def _conversations(run: Run, directory: Path) -> list[Conversation]:
     """The conversations to learn from; what was left out and noticed is written into the stage's `directory`."""
     data = _chat_data(run)
-    if run.settings.chat.sources:
+    if run.settings.chat.sources and rank() == 0:
         artifacts.write_json(directory / "chats.json", {"left_out": data.left_out, "noticed": data.suspected})
     return data.conversations
 

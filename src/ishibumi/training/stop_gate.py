@@ -18,8 +18,11 @@ _PROBE = ({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"
 
 
 def require_trained_template(model: LoadedModel, targets: Sequence[str]) -> None:
-    """Raise ModelError where the model's own chat template uses tokens that it never trained, and `targets` neither."""
-    if not model.format.is_own or "embed_tokens" in targets:
+    """Raise ModelError where the model's own chat template uses tokens that it never trained, and `targets` neither.
+
+    A shape without weights, as the further of several processes have it, is not looked at.
+    """
+    if not model.format.is_own or "embed_tokens" in targets or model.device.type == "meta":
         return
     ids = set(model.format.conversation_ids(_PROBE)[0])
     special = {index for index, token in model.tokenizer.added_tokens_decoder.items() if token.special}
