@@ -72,7 +72,7 @@ def test_readmes_put_the_command_and_the_results_early_and_stay_short() -> None:
 def test_every_command_line_of_the_readme_parses(page: Path) -> None:
     group: Any = typer.main.get_command(app)
     found = commands(page, "ishibumi")
-    assert [words[0] for words in found] == ["init", "check", "run", "chat", "export", "show", "fetch"]
+    assert [words[0] for words in found] == ["init", "check", "run", "chat", "export", "sweep", "show", "fetch"]
     for verb, *arguments in found:
         group.commands[verb].make_context(verb, arguments)  # raises for an unknown option or a missing argument
 
