@@ -21,10 +21,10 @@ MAX_VIEW_CHARACTERS = 400  # beside four times the document
 MAX_REPEATS = 3  # of one sentence in a view; a small model that runs in circles has more
 # What is surely a name: a capital within an English sentence, katakana of several parts.
 _NAMES = re.compile(r"(?<=[a-z,;] )[A-ZÀ-Þ][^\W\d_]{2,}|[ァ-ヺー]+(?:・[ァ-ヺー]+)+")
-# What tells one event from another: katakana, several kanji, figures, capitals.
-_TELLING = re.compile(r"[ァ-ヺー・]{2,}|[一-鿿々]{2,}|\d+[月日分年]?|\b[A-ZÀ-Þ][^\W\d_]+")
+# What tells one event from another: katakana, several kanji, capitals within a sentence.
+_TELLING = re.compile(r"[ァ-ヺー・]{2,}|[一-鿿々]{2,}|(?<=[a-z,;] )[A-ZÀ-Þ][^\W\d_]+")
 # «the second goal» of a text that tells of two is no figure of its own
-_ORDINAL = re.compile(r"(?<!\d)\d(?:[つ点番人回度]目|st|nd|rd|th)(?![a-z])")
+_ORDINAL = re.compile(r"(?<!\d)\d(?:[つ点番人回度代本]目|st|nd|rd|th)(?![a-z])")
 NUMBER_WORDS = {word: str(n) for n, word in enumerate(words("one two three four five six seven eight nine ten"), 1)}
 SMALL_WORDS = frozenset(words("the a an of in on at and to by for from with"))
 
@@ -106,8 +106,8 @@ def _is_known_name(name: str, source: _Source) -> bool:
 def may_know(source: str, question: str) -> bool:
     """Whether the source has all names and figures of the question, so that it may answer it."""
     found = comparable(source)
-    telling = _TELLING.findall(unicodedata.normalize("NFKC", question))
-    return all(comparable(word) in found for word in telling)
+    names = _TELLING.findall(unicodedata.normalize("NFKC", question))
+    return figures(question) <= figures(source) and all(comparable(name) in found for name in names)
 
 
 def _fault_of_view(item: Item, source: _Source) -> str:

@@ -134,7 +134,7 @@ def forecast_lines(settings: Settings, base: Path, *, has_chats: bool) -> list[s
 
 def exam_bytes(config: Any, settings: Settings) -> int:
     """Weights, keys and values of a batch of questions with the longest passages, its logits, a layer's own results."""
-    weights = sum(p.nbytes for p in empty_network(config, settings.model.dtype).parameters())
+    weights = sum(p.nbytes for p in empty_network(config, number_format(settings.model)).parameters())
     exam, number = settings.exam, 2 if number_format(settings.model) == "bfloat16" else 4
     head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     num_tokens = exam.batch_questions * (MAX_PROMPT_TOKENS + exam.max_new_tokens)
