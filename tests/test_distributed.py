@@ -80,7 +80,8 @@ def test_two_processes_train_to_what_one_trains_to(
     name: str, done: Path, model_dir: Callable[[str], Path], tmp_path: Path
 ) -> None:
     kind, task = TASKS[name]
-    many.stage(model_dir(kind), tmp_path / "one", **{**task, "is_split": False})
+    alone: dict[str, Any] = {**task, "is_split": False}
+    many.stage(model_dir(kind), tmp_path / "one", **alone)
     assert_same([done / name, tmp_path / "one"])
 
 

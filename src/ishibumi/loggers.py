@@ -56,7 +56,7 @@ def _tensorboard(directory: Path, stage: str) -> Iterator[Callable[[int, dict[st
 
 @contextlib.contextmanager
 def _wandb(directory: Path, stage: str) -> Iterator[Callable[[int, dict[str, float]], None]]:
-    import wandb
+    import wandb  # pyright: ignore[reportMissingImports]  # an extra that few install
 
     directory.mkdir(parents=True, exist_ok=True)
     mode = os.environ.get("WANDB_MODE", "offline")
