@@ -6,6 +6,7 @@ import pytest
 import tiny
 
 from ishibumi.artifacts import read_jsonl
+from ishibumi.errors import Stopped
 from ishibumi.models.load import LoadedModel
 from ishibumi.training import rehearsal
 from ishibumi.training.rehearsal import rehearsal_texts
@@ -42,6 +43,23 @@ def test_a_run_that_goes_on_takes_the_texts_that_are_there(
     monkeypatch.setattr(rehearsal, "generate_replies", None)  # called again, it would fail
     assert drawn(model, tmp_path / "a") == texts
     assert [row["text"] for row in read_jsonl(tmp_path / "a" / rehearsal.NAME)] == texts
+
+
+def test_a_stop_keeps_whole_batches_and_the_rest_comes_out_the_same(
+    model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = drawn(model, tmp_path / "a")
+    monkeypatch.setattr(rehearsal, "BATCH", (4, 4))
+    (tmp_path / "b").mkdir()
+
+    def stop(done: int, count: int) -> None:
+        assert (done, count) == (4, 6)
+        raise Stopped("Stopped.")
+
+    with pytest.raises(Stopped):
+        rehearsal_texts(model, BEGINNINGS, tmp_path / "b", count=6, seed=1, on_text=stop)
+    assert [row["text"] for row in read_jsonl(tmp_path / "b" / rehearsal.NAME)] == whole[:4]
+    assert drawn(model, tmp_path / "b") == whole
 
 
 def test_without_beginnings_the_base_writes_from_nothing(model: LoadedModel, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from ishibumi.corpus.read import iterate_documents, load_documents, read_documen
 from ishibumi.corpus.readers.inputs import local_files
 from ishibumi.corpus.texts import read_texts
 from ishibumi.corpus_stage import SILENT, Watch, build_corpus, make_stage, stage_path, wanted_fingerprint
-from ishibumi.errors import UsageError
+from ishibumi.errors import Stopped, UsageError
 from ishibumi.exam.questions import for_documents
 from ishibumi.exam.sit import COPIED
 from ishibumi.exam_stage import (
@@ -387,6 +387,16 @@ def _load_engraved(run: Run) -> tuple[LoadedModel, torch.device | None]:
 
 def _rehearsal(run: Run, model: LoadedModel, beginnings: Sequence[str], directory: Path, watch: Watch) -> list[str]:
     """The texts that the base writes itself; the first of several processes draws them, the others read them."""
+
+    def on_text(done: int, count: int) -> None:
+        watch.answered("rehearsal", done, count)
+        if watch.should_stop():
+            raise Stopped(
+                f"Stopped after {done} of {count} rehearsal texts.",
+                hint="The same command goes on from here.",
+                hint_ja="同じコマンドを実行すると、ここから続けます。",
+            )
+
     draw = partial(
         rehearsal_texts,
         model,
@@ -394,7 +404,7 @@ def _rehearsal(run: Run, model: LoadedModel, beginnings: Sequence[str], director
         directory,
         count=run.settings.replay.rehearsal_texts,
         seed=run.settings.seed,
-        on_text=partial(watch.answered, "rehearsal"),
+        on_text=on_text,
     )
     if rank() == 0:
         draw()

@@ -13,7 +13,7 @@ from ishibumi.models.load import LoadedModel
 
 NAME = "rehearsal.jsonl"
 TOKENS = 96  # of a text
-BATCH = 256
+BATCH = (32, 1024)  # texts at once on a CPU, on a GPU: a stop waits for a batch
 BEGINNING = (3, 4, 5, 6)  # tokens that a text begins with: enough for its language, too few for its subject
 
 
@@ -28,25 +28,26 @@ def rehearsal_texts(
 ) -> list[str]:
     """`count` texts, each begun with the first tokens of one of `beginnings` and drawn at temperature 1 from there.
 
-    They are kept in `directory`, so that a run that goes on learns the same ones. `model` must be the untouched base.
+    They are kept in `directory` batch by batch, so that a run that goes on learns the same ones; `on_text(done, count)`
+    is called after each batch and may raise. `model` must be the untouched base.
     """
     path = directory / NAME
-    if not path.exists():
-        bos = [] if model.tokenizer.bos_token_id is None else [model.tokenizer.bos_token_id]
-        heads = [list(model.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in beginnings] or [[]]
-        rounds = [BEGINNING[i // len(heads) % len(BEGINNING)] for i in range(count)]
-        prompts = [bos + heads[i % len(heads)][:length] for i, length in enumerate(rounds)]
+    texts = [str(row["text"]) for row in read_jsonl(path)] if path.exists() else []
+    bos = [] if model.tokenizer.bos_token_id is None else [model.tokenizer.bos_token_id]
+    heads = [list(model.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in beginnings] or [[]]
+    batch_size = BATCH[model.device.type == "cuda"]
+    while len(texts) < count:
+        numbers = range(len(texts), min(count, len(texts) + batch_size))
+        begun = [heads[i % len(heads)][: BEGINNING[i // len(heads) % len(BEGINNING)]] for i in numbers]
         replies = generate_replies(
             model,
-            prompts,
+            [bos + head for head in begun],
             max_new_tokens=TOKENS,
-            batch_size=BATCH,
-            on_batch=on_text,
-            sampling=Sampling(1.0, [seed * 1_000_003 + i for i in range(count)]),
+            batch_size=batch_size,
+            sampling=Sampling(1.0, [seed * 1_000_003 + i for i in numbers]),
         )
-        rows = [
-            {"text": model.tokenizer.decode(prompt[len(bos) :], skip_special_tokens=True) + reply.text}
-            for prompt, reply in zip(prompts, replies, strict=True)
-        ]
-        write_jsonl(path, rows)
-    return [str(row["text"]) for row in read_jsonl(path)]
+        decoded = [model.tokenizer.decode(head, skip_special_tokens=True) for head in begun]
+        texts += [head + reply.text for head, reply in zip(decoded, replies, strict=True)]
+        write_jsonl(path, ({"text": text} for text in texts))
+        on_text(len(texts), count)
+    return texts
