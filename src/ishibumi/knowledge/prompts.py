@@ -24,6 +24,7 @@ FORMS: Mapping[str, Form] = {
     "facts": "facts",
     "questions": "questions",
     "inferred": "questions",
+    "everyday": "questions",
     "reverse": "questions",
     "unknown": "questions",
 }
