@@ -3,8 +3,9 @@
 python experiments/variants.py SETTINGS.toml KNOWLEDGE_DIR OUT.jsonl 'cpt.rank=32' 'cpt.rank=128 cpt.epochs=6' …
 
 Each argument after OUT is a variant: settings that differ, separated by spaces («base» for none). KNOWLEDGE_DIR has
-documents.jsonl and items.jsonl as the stages corpus and knowledge wrote them; a variant may name other items with
-items=FILE. Only the engraved model sits the exam, because the other arms do not depend on the settings.
+documents.jsonl and items.jsonl as the stages corpus and knowledge wrote them, and gets the texts that the base writes,
+which all variants share; a variant may name other items with items=FILE, and «rehearse» only writes those texts. Only
+the engraved model sits the exam, because the other arms do not depend on the settings.
 """
 
 import json
@@ -24,7 +25,7 @@ from ishibumi.corpus.texts import read_texts
 from ishibumi.exam.evaluate import run_arm
 from ishibumi.exam.forgetting import perplexity
 from ishibumi.exam.interval import interval
-from ishibumi.exam.questions import Question, for_documents, read_questions
+from ishibumi.exam.questions import HELD_OUT, Question, for_documents, read_questions
 from ishibumi.knowledge.items import Item
 from ishibumi.models.load import LoadedModel, load_model
 from ishibumi.training.cpt import cpt_examples, cpt_mix
@@ -39,6 +40,10 @@ def main() -> None:
     settings_path, knowledge_dir, out = map(Path, sys.argv[1:4])
     base_ppl: dict[str, float] = {}
     for variant in sys.argv[4:]:
+        if variant == "rehearse":
+            run = load(settings_path)
+            rehearsal(run, load_model(run.settings.model, run.base_dir), knowledge_dir)
+            continue
         pairs = dict(part.split("=", 1) for part in shlex.split(variant) if "=" in part)
         items = [Item(**row) for row in read_jsonl(knowledge_dir / pairs.pop("items", "items.jsonl"))]
         run = load(settings_path, pairs)
@@ -62,14 +67,7 @@ def measure(run: Run, items: list[Item], knowledge_dir: Path, base_ppl: dict[str
     manifests = []
     with tempfile.TemporaryDirectory() as directory:
         if settings.replay.rehearsal_texts:
-            replay += rehearsal_texts(
-                model,
-                replay,
-                Path(directory),
-                count=settings.replay.rehearsal_texts,
-                seed=settings.seed,
-                on_text=lambda *_: None,
-            )
+            replay += rehearsal(run, model, knowledge_dir)
         stages = [(cpt_examples(model, documents, items, replay, chats, settings), cpt_mix(settings), settings.cpt)]
         if settings.sft.epochs > 0:
             stages.append((sft_examples(model, documents, items, chats, settings), sft_mix(settings), settings.sft))
@@ -95,17 +93,19 @@ def measure(run: Run, items: list[Item], knowledge_dir: Path, base_ppl: dict[str
     questions, _ = for_documents(read_questions([run.resolve(p) for p in settings.exam.questions]), by_id)
     answers = run_arm("engraved", model, questions, by_id, settings.exam)
     gold = run_arm("gold_passage", model, questions, by_id, settings.exam)
-    found = interval([float(a.contains) for a in answers], [a.document_id for a in answers])
+    plain = [a for q, a in zip(questions, answers, strict=True) if q.split == HELD_OUT]
+    found = interval([float(a.contains) for a in plain], [a.document_id for a in plain])
     kinds: dict[str, list[bool]] = {}
     for q, a in zip(questions, answers, strict=True):
-        kinds.setdefault(q.kind, []).append(a.contains)
+        kinds.setdefault(q.kind if q.split == HELD_OUT else q.split, []).append(a.contains)
     after = perplexities(run, model)
     asked = [i for i in items if i.kind == "question"]
     sample = random.Random(settings.seed).sample(asked, min(128, len(asked)))
     trained = [Question("", i.document_id, "", i.text, i.answer, (), "") for i in sample]
     known = run_arm("engraved", model, trained, by_id, settings.exam)
     return {
-        "contains": round(found.mean, 3), "low": round(found.low, 3), "high": round(found.high, 3), "n": len(answers),
+        "contains": round(found.mean, 3), "low": round(found.low, 3), "high": round(found.high, 3), "n": len(plain),
+        "falsely_refused": round(sum(a.refused for a in plain) / len(plain), 3),
         "training_questions": round(sum(a.contains for a in known) / len(known), 3),
         "exact": round(sum(a.exact for a in answers) / len(answers), 3),
         "gold_passage": round(sum(a.contains for a in gold) / len(gold), 3),
@@ -123,6 +123,17 @@ def measure(run: Run, items: list[Item], knowledge_dir: Path, base_ppl: dict[str
             for q, a in zip(questions, answers, strict=True)
         ],
     }  # fmt: skip
+
+
+def rehearsal(run: Run, model: LoadedModel, knowledge_dir: Path) -> list[str]:
+    """The first texts that the untouched base wrote with this seed, as many as the settings say."""
+    directory = knowledge_dir / f"rehearsal-{run.settings.seed}"
+    directory.mkdir(exist_ok=True)
+    replay, count = read_texts([run.resolve(p) for p in run.settings.replay.paths]), run.settings.replay.rehearsal_texts
+    written = rehearsal_texts(
+        model, replay, directory, count=count, seed=run.settings.seed, on_text=lambda *_: None
+    )  # fmt: skip
+    return written[:count]
 
 
 def perplexities(run: Run, model: LoadedModel) -> dict[str, float]:
