@@ -3,7 +3,7 @@
 python experiments/squad.py squad  SEAL_SQUAD_DIR  OUT    # 200 passages, 974 questions, 5 texts each by GPT-4.1
 python experiments/squad.py jaquad JAQUAD_DEV_DIR  OUT    # 300 paragraphs whose questions name the article
 
-OUT gets documents.jsonl and questions.jsonl, settings.toml for both and, for SQuAD, given.jsonl: the given texts as items. Then
+OUT gets documents.jsonl, questions.jsonl, settings.toml and, for SQuAD, given.jsonl: the given texts as items. Then
 
 ishibumi corpus OUT/settings.toml && ishibumi … and experiments/variants.py as for the example.
 """
