@@ -1,20 +1,23 @@
 """Train and examine variants of a run's settings, one after another on one device. Settings + variants → a table.
 
-python experiments/variants.py SETTINGS.toml KNOWLEDGE_DIR OUT.jsonl 'cpt.rank=32' 'cpt.rank=128 cpt.epochs=6' …
+python experiments/variants.py SETTINGS.toml KNOWLEDGE_DIR OUT.jsonl 'cpt.rank=32' 'cpt.rank=128 kept=1,0.85' …
 
 Each argument after OUT is a variant: settings that differ, separated by spaces («base» for none). KNOWLEDGE_DIR has
-documents.jsonl and items.jsonl as the stages corpus and knowledge wrote them, and gets the texts that the base writes,
-which all variants share; a variant may name other items with items=FILE, and «rehearse» only writes those texts. Only
-the engraved model sits the exam, because the other arms do not depend on the settings.
+documents.jsonl and items.jsonl as the stages corpus and knowledge wrote them, and gets the texts that the base writes
+and what the base knows, which all variants share. A variant may name other items with items=FILE and shares of what was
+learned with kept=1,0.85, each of which sits the exam; «rehearse» only asks the base. Answers go to OUT.answers.jsonl.
 """
 
 import json
-import random
 import shlex
 import sys
 import tempfile
 import time
+from collections import Counter
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ishibumi.artifacts import read_jsonl
 from ishibumi.config import Run, load
@@ -22,10 +25,14 @@ from ishibumi.corpus.chat_data import read_conversations
 from ishibumi.corpus.clean import language_of
 from ishibumi.corpus.read import load_documents
 from ishibumi.corpus.texts import read_texts
-from ishibumi.exam.evaluate import run_arm
-from ishibumi.exam.forgetting import perplexity
-from ishibumi.exam.interval import interval
-from ishibumi.exam.questions import HELD_OUT, Question, for_documents, read_questions
+from ishibumi.exam.drawn import drawn_questions
+from ishibumi.exam.free import count_figures, load_free_answers
+from ishibumi.exam.free_questions import read_free_questions
+from ishibumi.exam.questions import TRAINING, for_documents
+from ishibumi.exam.sit import Side, load_answers, load_perplexities, sit_exam
+from ishibumi.exam.skills import summarise_skills
+from ishibumi.exam.summary import summarise
+from ishibumi.exam_stage import own_questions, skills_of
 from ishibumi.knowledge.items import Item
 from ishibumi.models.load import LoadedModel, load_model
 from ishibumi.training.cpt import cpt_examples, cpt_mix
@@ -37,111 +44,132 @@ from ishibumi.training.stage import run_stage
 
 def main() -> None:
     """Run every variant of the command line."""
-    settings_path, knowledge_dir, out = map(Path, sys.argv[1:4])
-    base_ppl: dict[str, float] = {}
+    settings_path, knowledge, out = map(Path, sys.argv[1:4])
     for variant in sys.argv[4:]:
-        if variant == "rehearse":
-            run = load(settings_path)
-            rehearsal(run, load_model(run.settings.model, run.base_dir), knowledge_dir)
-            continue
         pairs = dict(part.split("=", 1) for part in shlex.split(variant) if "=" in part)
-        items = [Item(**row) for row in read_jsonl(knowledge_dir / pairs.pop("items", "items.jsonl"))]
+        items = [Item(**row) for row in read_jsonl(knowledge / pairs.pop("items", "items.jsonl"))]
+        shares = [float(share) for share in pairs.pop("kept", "1").split(",")]
         run = load(settings_path, pairs)
-        base_ppl = base_ppl or perplexities(run, load_model(run.settings.model, run.base_dir))
-        row = {"variant": variant, **measure(run, items, knowledge_dir, base_ppl)}
-        with out.open("a") as file:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        print(json.dumps({k: v for k, v in row.items() if k != "answers"}, ensure_ascii=False), flush=True)
+        examine(run, load_model(run.settings.model, run.base_dir), items, knowledge, knowledge / "base", "before")
+        model = load_model(run.settings.model, run.base_dir)
+        if variant == "rehearse":
+            rehearsal(run, model, knowledge)
+            continue
+        row = {"variant": variant, **train(run, model, items, knowledge)}
+        before = 1.0
+        for share in shares:  # falling: each step goes further back to the base
+            if share < before:
+                keep_share(model, load_model(run.settings.model, run.base_dir), share / before)
+                before = share
+            tell(out, {**row, "kept": share}, run, model, items, knowledge)
 
 
-def measure(run: Run, items: list[Item], knowledge_dir: Path, base_ppl: dict[str, float]) -> dict[str, object]:
-    """Recall, stops, perplexity ratios and speed of one variant."""
+def train(run: Run, model: LoadedModel, items: list[Item], knowledge: Path) -> dict[str, Any]:
+    """Both stages, on the given items. Returns what they cost."""
     settings = run.settings
-    documents = load_documents(knowledge_dir)
-    chats = read_conversations(
-        [(run.resolve(s.path), s.count) for s in settings.chat.sources], settings.seed
-    ).conversations
-    replay = read_texts([run.resolve(p) for p in settings.replay.paths])
-    model = load_model(settings.model, run.base_dir)
+    sources = [(run.resolve(s.path), s.count) for s in settings.chat.sources]
+    chats = read_conversations(sources, settings.seed).conversations
+    replay = read_texts([run.resolve(p) for p in settings.replay.paths]) + rehearsal(run, model, knowledge)
+    documents = load_documents(knowledge)
     started = time.monotonic()
+    stages = [(cpt_examples(model, documents, items, replay, chats, settings), cpt_mix(settings), settings.cpt)]
+    if settings.sft.epochs > 0:
+        stages.append((sft_examples(model, documents, items, chats, settings), sft_mix(settings), settings.sft))
     manifests = []
     with tempfile.TemporaryDirectory() as directory:
-        if settings.replay.rehearsal_texts:
-            replay += rehearsal(run, model, knowledge_dir)
-        stages = [(cpt_examples(model, documents, items, replay, chats, settings), cpt_mix(settings), settings.cpt)]
-        if settings.sft.epochs > 0:
-            stages.append((sft_examples(model, documents, items, chats, settings), sft_mix(settings), settings.sft))
         for number, (examples, mix, stage) in enumerate(stages):
             path = Path(directory) / str(number)
             path.mkdir()
-            manifests.append(
-                run_stage(
-                    model,
-                    examples,
-                    mix,
-                    stage,
-                    path,
-                    seed=settings.seed + number,
-                    on_step=lambda record: None,
-                    should_stop=lambda: False,
-                )
+            made = run_stage(
+                model,
+                examples,
+                mix,
+                stage,
+                path,
+                seed=settings.seed + number,
+                on_step=lambda record: None,
+                should_stop=lambda: False,
             )
-    if settings.sft.kept < 1:
-        keep_share(model, load_model(settings.model, run.base_dir), settings.sft.kept)
-    seconds = time.monotonic() - started
-    by_id = {d.id: d for d in documents}
-    questions, _ = for_documents(read_questions([run.resolve(p) for p in settings.exam.questions]), by_id)
-    answers = run_arm("engraved", model, questions, by_id, settings.exam)
-    gold = run_arm("gold_passage", model, questions, by_id, settings.exam)
-    plain = [a for q, a in zip(questions, answers, strict=True) if q.split == HELD_OUT]
-    found = interval([float(a.contains) for a in plain], [a.document_id for a in plain])
-    kinds: dict[str, list[bool]] = {}
-    for q, a in zip(questions, answers, strict=True):
-        kinds.setdefault(q.kind if q.split == HELD_OUT else q.split, []).append(a.contains)
-    after = perplexities(run, model)
-    asked = [i for i in items if i.kind == "question"]
-    sample = random.Random(settings.seed).sample(asked, min(128, len(asked)))
-    trained = [Question("", i.document_id, "", i.text, i.answer, (), "") for i in sample]
-    known = run_arm("engraved", model, trained, by_id, settings.exam)
+            manifests.append(made)
     return {
-        "contains": round(found.mean, 3), "low": round(found.low, 3), "high": round(found.high, 3), "n": len(plain),
-        "falsely_refused": round(sum(a.refused for a in plain) / len(plain), 3),
-        "training_questions": round(sum(a.contains for a in known) / len(known), 3),
-        "exact": round(sum(a.exact for a in answers) / len(answers), 3),
-        "gold_passage": round(sum(a.contains for a in gold) / len(gold), 3),
-        "cites": round(sum(a.cites_right for a in answers) / len(answers), 3),
-        "stopped": round(sum(a.stopped for a in answers) / len(answers), 3),
-        "ppl_ratio": {k: round(after[k] / base_ppl[k], 3) for k in after},
-        "tokens": [m["tokens"] for m in manifests], "steps": [m["steps"] for m in manifests],
+        "tokens": [m["tokens"] for m in manifests],
+        "steps": [m["steps"] for m in manifests],
         "loss": [round(m["loss_last"], 3) for m in manifests],
-        "padding": [round(m["padding_share"], 3) for m in manifests],
-        "merge": [round(m["merge_difference"], 4) for m in manifests],
-        "seconds": round(seconds), "tokens_per_second": round(sum(m["tokens"] for m in manifests) / seconds),
-        "kinds": {k: f"{sum(v)}/{len(v)}" for k, v in sorted(kinds.items())},
-        "answers": [
-            (q.question, q.answer, a.reply, a.contains, a.cited, a.quoted)
-            for q, a in zip(questions, answers, strict=True)
-        ],
-    }  # fmt: skip
+        "training_seconds": [m["training_seconds"] for m in manifests],
+        "seconds": round(time.monotonic() - started),
+    }
 
 
-def rehearsal(run: Run, model: LoadedModel, knowledge_dir: Path) -> list[str]:
+def rehearsal(run: Run, model: LoadedModel, knowledge: Path) -> list[str]:
     """The first texts that the untouched base wrote with this seed, as many as the settings say."""
-    directory = knowledge_dir / f"rehearsal-{run.settings.seed}"
+    count, seed = run.settings.replay.rehearsal_texts, run.settings.seed
+    if not count:
+        return []
+    directory = knowledge / f"rehearsal-{seed}"
     directory.mkdir(exist_ok=True)
-    replay, count = read_texts([run.resolve(p) for p in run.settings.replay.paths]), run.settings.replay.rehearsal_texts
-    written = rehearsal_texts(
-        model, replay, directory, count=count, seed=run.settings.seed, on_text=lambda *_: None
-    )  # fmt: skip
-    return written[:count]
+    beginnings = read_texts([run.resolve(p) for p in run.settings.replay.paths])
+    return rehearsal_texts(model, beginnings, directory, count=count, seed=seed, on_text=lambda *_: None)[:count]
 
 
-def perplexities(run: Run, model: LoadedModel) -> dict[str, float]:
-    """Language → perplexity of the settings' general text."""
-    texts: dict[str, list[str]] = {}
-    for text in read_texts([run.resolve(p) for p in run.settings.exam.general]):
-        texts.setdefault(language_of(text), []).append(text)
-    return {k: perplexity(model, v).value for k, v in texts.items()}
+def examine(run: Run, model: LoadedModel, items: list[Item], knowledge: Path, directory: Path, side: str) -> None:
+    """The real exam of one side, into `directory`; the base does not answer questions here."""
+    directory.mkdir(exist_ok=True)
+    settings, documents = run.settings.exam, {d.id: d for d in load_documents(knowledge)}
+    general: dict[str, list[str]] = {}
+    for text in read_texts([run.resolve(p) for p in settings.general]):
+        general.setdefault(language_of(text), []).append(text)
+    free = [q for path in settings.free_questions for q in read_free_questions(run.resolve(path))]
+    questions = for_documents(own_questions(run), documents)[0]
+    draw = partial(drawn_questions, items, documents, split=TRAINING)
+    questions = [*questions, *draw(count=settings.training_questions, seed=run.settings.seed)]
+    who = Side(side, lambda: model, ("engraved",) if side == "after" else ())
+    sit_exam(who, questions, documents, general, settings, directory, lambda *_: None, free, skills_of(run))
+
+
+def tell(
+    out: Path, row: dict[str, Any], run: Run, model: LoadedModel, items: list[Item], knowledge: Path
+) -> None:  # fmt: skip
+    """Examine the trained model and write its row and answers."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        for kept in (knowledge / "base").iterdir():
+            (directory / kept.name).write_bytes(kept.read_bytes())
+        examine(run, model, items, knowledge, directory, "after")
+        documents = {d.id: d for d in load_documents(knowledge)}
+        questions = for_documents(own_questions(run), documents)[0]
+        questions += drawn_questions(
+            items, documents, split=TRAINING, count=run.settings.exam.training_questions, seed=run.settings.seed
+        )
+        answers = load_answers(directory)
+        summary = summarise(answers, questions, Counter({q.id: True for q in questions}))["engraved"]
+        perplexity = load_perplexities(directory)
+        row["all"] = {k: round(v, 3) for k, v in summary["all"]["contains"].items()} | {"n": summary["all"]["n"]}
+        row["by_split"] = {k: [round(v["contains"]["mean"], 3), v["n"]] for k, v in summary["by_split"].items()}
+        row["by_language"] = {k: round(v["contains"]["mean"], 3) for k, v in summary["by_language"].items()}
+        row["by_kind"] = {k: [round(v["contains"]["mean"], 3), v["n"]] for k, v in summary["by_kind"].items()}
+        row["stopped"], row["honesty"] = round(summary["all"]["stopped"], 3), summary["honesty"]
+        row["perplexity"] = {
+            k: round(v.value / perplexity["before"][k].value, 3) for k, v in perplexity["after"].items()
+        }
+        row["skills"] = summarise_skills(directory)
+        which = {"variant": row["variant"], "kept": row["kept"]}
+        free = load_free_answers(directory)
+        row["free"] = count_figures(free)
+        write(out, row)
+        for reply in free:
+            write(out.with_suffix(".answers.jsonl"), which | asdict(reply))
+        asked = {q.id: q for q in questions}
+        for answer in answers:
+            q = asked[answer.question_id]
+            shown = (q.split, q.question, q.answer, answer.reply, answer.contains, answer.cited, answer.quoted)
+            write(out.with_suffix(".answers.jsonl"), which | {"answer": shown})
+    print(json.dumps(row, ensure_ascii=False), flush=True)
+
+
+def write(path: Path, row: dict[str, Any]) -> None:
+    """Add a row to a file."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
