@@ -18,10 +18,10 @@ from ishibumi.corpus.read import load_documents
 from ishibumi.exam.evaluate import READING_PROMPT, passage_text
 from ishibumi.exam.grade import contains_answer
 from ishibumi.exam.questions import TRAINING, UNANSWERABLE
+from ishibumi.exam_stage import exam_questions
 from ishibumi.knowledge.citation import split_citation
 from ishibumi.models.generate import generate_replies
 from ishibumi.models.load import load_finished
-from ishibumi.pipeline import exam_questions
 from ishibumi.use.gguf_read import LlamaCpp
 
 parser = argparse.ArgumentParser()

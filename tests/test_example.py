@@ -11,16 +11,18 @@ from typing import Any
 
 import pytest
 
-from ishibumi import artifacts, config, pipeline
+from ishibumi import artifacts, config
 from ishibumi.corpus.chat_data import read_conversations
 from ishibumi.corpus.read import load_documents, read_documents
 from ishibumi.corpus.texts import read_texts
+from ishibumi.corpus_stage import build_corpus
 from ishibumi.errors import UsageError
 from ishibumi.exam.grade import contains_answer
 from ishibumi.exam.questions import Question, read_questions
 from ishibumi.exam.shots import SHOTS
 from ishibumi.knowledge.items import Item, load_items
 from ishibumi.knowledge.leaks import exam_sets, shares_ngram
+from ishibumi.knowledge_stage import make_knowledge
 from ishibumi.leak_check import refuse_leaks
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -61,8 +63,8 @@ def items(tmp_path_factory: pytest.TempPathFactory) -> list[Item]:
         "exam.questions": json.dumps([f"questions_{m}{n}.jsonl" for m in ("", "more_") for n in ("ja", "en")]),
     }
     run = config.load(WORLDCUP / "ishibumi.toml", overrides)
-    pipeline.build_corpus(run)
-    manifest = pipeline.make_knowledge(run).manifest
+    build_corpus(run)
+    manifest = make_knowledge(run).manifest
     made = load_items(run.run_dir / "knowledge")
     assert len(load_documents(run.run_dir / "corpus")) == len(articles("ja")) + len(articles("en"))
     assert manifest["left_out_as_exam_wording"] < 0.1 * len(made)

@@ -26,6 +26,7 @@ from ishibumi.config import Run
 from ishibumi.corpus.read import load_documents
 from ishibumi.errors import UsageError
 from ishibumi.exam.sit import load_answers
+from ishibumi.exam_stage import exam_questions
 from ishibumi.knowledge.citation import split_citation
 from ishibumi.use.serve import build_app, serve
 from ishibumi.use.serve_engine import Limits
@@ -54,7 +55,7 @@ def serving(run: Run, limits: Limits | None = None, key: str | None = None) -> I
     ready = threading.Event()
     app = build_app(
         run,
-        lambda documents: pipeline.exam_questions(run, list(documents)),
+        lambda documents: exam_questions(run, list(documents)),
         key=key, limits=limits or Limits(), tell=lambda _: ready.set(),
     )  # fmt: skip
     listening = socket.create_server(("127.0.0.1", 0))
@@ -121,7 +122,7 @@ def test_openais_client_gets_what_chat_says_whole_and_streamed(run: Run, port: i
 def test_every_model_answers_as_its_arm_of_the_exam_did(run: Run, port: int, arm: str) -> None:
     answers = {a.question_id: a.reply for a in load_answers(run.run_dir / "exam") if a.arm == arm}
     documents = load_documents(run.run_dir / "corpus")
-    questions = {q.id: q.question for q in pipeline.exam_questions(run, documents)}
+    questions = {q.id: q.question for q in exam_questions(run, documents)}
     with client(port) as api:
         for question_id, reply in answers.items():
             messages = [{"role": "user", "content": questions[question_id]}]

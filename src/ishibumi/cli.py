@@ -101,9 +101,9 @@ def check(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, run
     """Read all inputs, say what a run would do, train nothing."""
     with _edge():
         loaded = _load(settings, set_, run_dir)
-        from ishibumi import pipeline
+        from ishibumi.checking import check as what_it_would_do
 
-        for line in pipeline.check(loaded):
+        for line in what_it_would_do(loaded):
             print(line)
 
 
@@ -280,7 +280,7 @@ def serve(
     """
     with _edge() as display:
         loaded = _load(settings, set_, run_dir)
-        from ishibumi import pipeline
+        from ishibumi.exam_stage import exam_questions
         from ishibumi.use.serve import serve as serve_run
         from ishibumi.use.serve_guard import KEY_VARIABLE
 
@@ -289,7 +289,7 @@ def serve(
 
         serve_run(
             loaded,
-            lambda documents: pipeline.exam_questions(loaded, list(documents)),
+            lambda documents: exam_questions(loaded, list(documents)),
             host=host,
             port=port,
             key=os.environ.get(KEY_VARIABLE) or None,
