@@ -85,7 +85,7 @@ def _fault(item: Item, source: _Source, language: str) -> str:
     """Why the item must not be learned, or ""."""
     if not item.text.strip():
         return "empty"
-    if not _is_in_language(item.text, language):
+    if not _is_in_language(item.text, language, is_question=item.kind == "question"):
         return "another language"
     if is_unknown(item):  # it may name what the document does not have
         return "long question" if len(item.text) > MAX_QUESTION_CHARACTERS[language] else ""
@@ -143,10 +143,14 @@ def _stands_in(answer: str, source: _Source) -> bool:
     return bool(latin or japanese or figures(answer)) and has_latin and all(run in source.whole for run in japanese)
 
 
-def _is_in_language(text: str, language: str) -> bool:
-    """Japanese has hiragana, which Chinese has not, and a fifth of its letters are Japanese; English has hardly any."""
+def _is_in_language(text: str, language: str, *, is_question: bool) -> bool:
+    """Whether a fifth of a Japanese text's letters are Japanese, and some are hiragana, which Chinese has not.
+
+    Questions from a search box («W杯 決勝 スコア») may have katakana in their place. English has hardly any.
+    """
     num_letters = sum(c.isalpha() for c in text)
     num_japanese = len(re.findall("[\u3041-\u30ff\u4e00-\u9fff]", text))
     if language == "en":
         return num_japanese <= 0.1 * num_letters
-    return bool(re.search("[\u3041-\u309f]", text)) and num_japanese >= 0.2 * num_letters
+    own = "[\u3041-\u30fa]" if is_question else "[\u3041-\u309f]"
+    return bool(re.search(own, text)) and num_japanese >= 0.2 * num_letters
