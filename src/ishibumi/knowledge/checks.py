@@ -4,6 +4,7 @@ An item is in its document's language, no longer than is useful, and has no figu
 stands in the document, as it is or with each of its words and figures.
 """
 
+import functools
 import re
 import unicodedata
 from collections import Counter
@@ -25,6 +26,7 @@ _NAMES = re.compile(r"(?<=[a-z,;] )[A-ZÀ-Þ][^\W\d_]{2,}|[ァ-ヺー]+(?:・[�
 _TELLING = re.compile(r"[ァ-ヺー・]{2,}|[一-鿿々]{2,}|(?<=[a-z,;] )[A-ZÀ-Þ][^\W\d_]+")
 # «the second goal» of a text that tells of two is no figure of its own
 _ORDINAL = re.compile(r"(?<!\d)\d(?:[つ点番人回度代本]目|st|nd|rd|th)(?![a-z])")
+_CHINESE = "[吗哪谁么这们几是]"
 NUMBER_WORDS = {word: str(n) for n, word in enumerate(words("one two three four five six seven eight nine ten"), 1)}
 SMALL_WORDS = frozenset(words("the a an of in on at and to by for from with"))
 
@@ -71,6 +73,7 @@ def check_items(items: Sequence[Item], *, source: str, language: str) -> tuple[l
     return kept, refused
 
 
+@functools.lru_cache(maxsize=4096)  # every document is asked whether it may know what another one does not
 def _source(text: str) -> _Source:
     latin = frozenset(_latin_words(text))
     numbers = figures(text) | {NUMBER_WORDS[word] for word in latin if word in NUMBER_WORDS}
@@ -105,9 +108,9 @@ def _is_known_name(name: str, source: _Source) -> bool:
 
 def may_know(source: str, question: str) -> bool:
     """Whether the source has all names and figures of the question, so that it may answer it."""
-    found = comparable(source)
+    held = _source(source)
     names = _TELLING.findall(unicodedata.normalize("NFKC", question))
-    return figures(question) <= figures(source) and all(comparable(name) in found for name in names)
+    return figures(question) <= held.figures and all(comparable(name) in held.whole for name in names)
 
 
 def _fault_of_view(item: Item, source: _Source) -> str:
@@ -146,11 +149,12 @@ def _stands_in(answer: str, source: _Source) -> bool:
 def _is_in_language(text: str, language: str, *, is_question: bool) -> bool:
     """Whether a fifth of a Japanese text's letters are Japanese, and some are hiragana, which Chinese has not.
 
-    Questions from a search box («W杯 決勝 スコア») may have katakana in their place. English has hardly any.
+    A question from a search box («準々決勝 日時») may be without, if it has none of the words that Chinese asks with.
+    English has hardly any Japanese letters.
     """
     num_letters = sum(c.isalpha() for c in text)
     num_japanese = len(re.findall("[\u3041-\u30ff\u4e00-\u9fff]", text))
     if language == "en":
         return num_japanese <= 0.1 * num_letters
-    own = "[\u3041-\u30fa]" if is_question else "[\u3041-\u309f]"
-    return bool(re.search(own, text)) and num_japanese >= 0.2 * num_letters
+    is_own = bool(re.search("[\u3041-\u309f]", text)) or (is_question and not re.search(_CHINESE, text))
+    return is_own and num_japanese >= 0.2 * num_letters

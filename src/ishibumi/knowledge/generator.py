@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from ishibumi.corpus.documents import Document
 from ishibumi.knowledge import asking_ja, contexts_en, contexts_ja, rules_en, views_en, views_ja
 from ishibumi.knowledge.checks import check_items
-from ishibumi.knowledge.items import Item
+from ishibumi.knowledge.items import Item, is_unknown
 from ishibumi.knowledge.keywords_ja import keyword_questions
 from ishibumi.knowledge.open_questions import OPEN, OPEN_SHARE, open_questions
 
@@ -30,7 +30,7 @@ def make_items(
 def without_common_answers(items: Sequence[Item], num_documents: int) -> list[Item]:
     """The items without questions whose answer tells no document from the others («W杯», «2026年», «FW»).
 
-    A word is common if a quarter of the documents give it as an answer, a figure if half of them do.
+    A word is common if a quarter of the documents give it as an answer, a figure if half of them do; a refusal is none.
     """
     answers = {(item.document_id, item.answer) for item in items if item.kind == "question"}
     num_giving = Counter(answer for _, answer in answers)
@@ -39,7 +39,7 @@ def without_common_answers(items: Sequence[Item], num_documents: int) -> list[It
         share = 0.5 if any(c.isdecimal() for c in answer) else 0.25
         return num_giving[answer] > max(MAX_GIVING, share * num_documents)
 
-    return [item for item in items if item.kind == "view" or not is_common(item.answer)]
+    return [i for i in items if i.kind == "view" or is_unknown(i) or not is_common(i.answer)]
 
 
 def items_of(

@@ -26,6 +26,7 @@ FORMS: Mapping[str, Form] = {
     "inferred": "questions",
     "everyday": "questions",
     "reverse": "questions",
+    "overview": "questions",
     "unknown": "questions",
 }
 HEADINGS = {"ja": ("### 文章", "### 課題", "### 解答"), "en": ("### Text", "### Task", "### Solution")}
