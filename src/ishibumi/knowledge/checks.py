@@ -122,7 +122,7 @@ def _fault_of_question(item: Item, source: _Source, language: str) -> str:
     answer = comparable(item.answer)
     if not answer or not _stands_in(item.answer, source):
         return "answer not in the document"
-    if item.rule != "which" and answer in comparable(item.text):
+    if answer in comparable(item.text):
         return "question holds its answer"
     if len(item.answer) > (MAX_OPEN_CHARACTERS if item.rule == OPEN else MAX_ANSWER_CHARACTERS)[language]:
         return "long answer"

@@ -13,8 +13,6 @@ from functools import lru_cache
 
 from sudachipy import Dictionary, SplitMode, Tokenizer
 
-from ishibumi.knowledge.words import words
-
 NUMERAL = r"(?:\d[\d,.]*(?:[百千万億兆]\d*)*|[一二三四五六七八九十]+)"
 FIXED = re.compile(
     r"(?P<quote>「[^「」]{1,40}」|『[^『』]{1,40}』)"
@@ -25,29 +23,7 @@ FIXED = re.compile(
     r"|(?P<katakana>[ァ-ヴー]{2,}(?:[・＝=][ァ-ヴー]+)+)"
     r"|(?P<latin>[A-Za-z][A-Za-z0-9&.'-]*(?: [A-Z0-9][A-Za-z0-9&.'-]*)*)"
 )
-PLACE_END = words(
-    "県 市 町 村 区 都 府 州 島 駅 港 空港 スタジアム 競技場 球場 会館 ホール "
-    "公園 図書館 美術館 博物館 寺 神社 城 大橋 半島 地方 海岸 湾 会議室 会場 "
-    "本部 近郊 郊外 アリーナ ドーム センター 病院 広場 跡地 市役所 川 山"
-)
-ORG_END = words(
-    "党 省 庁 社 大学 高校 中学校 小学校 委員会 銀行 協会 連盟 組合 機構 "
-    "研究所 チーム 代表 電機 電力 製作所 ホールディングス グループ 球団 "
-    "新聞 裁判所 議会 政府 事務局 財団 連合 軍 クラブ"
-)
-TITLES = frozenset(
-    words(
-        "氏 さん 選手 監督 首相 大統領 社長 会長 市長 知事 教授 議員 大臣 委員 "
-        "委員長 主将 投手 捕手 元首相 相 総裁 幹事長 長官 博士 町長 村長 理事長 "
-        "部長 課長 弁護士 記者 さま 様 君 ら 夫妻 会長 副大統領 王 女王 皇帝 "
-        "天皇 名人 棋士"
-    )
-)
 VOICES = ("助動詞-レル", "助動詞-ラレル", "助動詞-セル", "助動詞-サセル")
-GODAN = {row[0]: row for row in ("うい", "くき", "ぐぎ", "すし", "つち", "ぬに", "ぶび", "むみ", "るり")}
-PAST = dict(
-    zip("うくぐすつぬぶむる", ["った", "いた", "いだ", "した", "った", "んだ", "んだ", "んだ", "った"], strict=True)
-)
 
 
 @dataclass(frozen=True)
@@ -174,21 +150,3 @@ def _is_counter(token: Token, before: Token) -> bool:
         return True
     is_suffix = token.pos[0] == "接尾辞" and token.pos[1] == "名詞的" and token.text not in ("間際", "前", "後", "以降")
     return is_suffix or token.pos[2] == "助数詞可能" or token.text in ("目", "%", "強", "票", "倍", "度目")
-
-
-def stem_of(token: Token) -> str:
-    """The form before ます."""
-    lemma = token.lemma
-    if token.pos[4].startswith("五段"):
-        return lemma[:-1] + GODAN[lemma[-1]][1]
-    if token.pos[4].startswith("サ行"):
-        return lemma[:-2] + ("じ" if lemma.endswith("ずる") else "し")
-    return "き" if lemma == "くる" else lemma[:-1]
-
-
-def past_of(token: Token) -> str:
-    """The plain past."""
-    lemma = token.lemma
-    if token.pos[4].startswith("五段"):
-        return lemma[:-1] + ("った" if lemma in ("行く", "いく") else PAST[lemma[-1]])
-    return stem_of(token) + "た"

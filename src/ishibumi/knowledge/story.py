@@ -1,0 +1,135 @@
+"""What the rules know of a document, in either language: Document → Story of facts, each with questions about it.
+
+Readers of Japanese and English (read_ja, read_en) make it; asking.py and views.py use it without looking at grammar.
+"""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+FORMS = {
+    "ja": (
+        ("{a}対{b}", "{a}対{b}戦", "{a}と{b}の対戦"),
+        "{when}の{n}",
+        ("{when}の{n}についての記事", "{n}に関する{when}のニュース"),
+        "{a}と{b}についての文章",
+        ("「{t}」という記事", "『{t}』"),
+    ),
+    "en": (
+        ("{a} v {b}", "the match between {a} and {b}", "the {a}–{b} game"),
+        "{n} on {when}",
+        ("the report of {when} on {n}", "the news of {when} about {n}"),
+        "the text about {a} and {b}",
+        ("the report “{t}”", "the article “{t}”"),
+    ),
+}
+NAMED = ("country", "organisation", "side", "person", "name", "place")
+SIDES = ("country", "side", "organisation")
+NUM_MAIN = 3
+LEAST = 3  # a name that counts for less is not what the document is about
+NUMBER_KINDS = ("number", "time", "minute", "count", "percent", "money")
+NUM_NEAR = 6
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A question that lacks only its context; `told` is the same fact as a statement that ends with the answer."""
+
+    rule: str
+    text: str
+    told: str = ""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something to ask for: where it stands, the question word that stands for it, and ways to ask.
+
+    `hole` is the sentence, or the part around it, with a hole in the answer's place; `near` are words that belong to
+    this answer and to no other of the sentence, the nearest first.
+    """
+
+    sentence: str
+    answer: str
+    kind: str
+    word: str
+    hole: str
+    near: tuple[str, ...] = ()
+    wordings: tuple[Wording, ...] = ()
+
+
+@dataclass(frozen=True)
+class Story:
+    """A document as its reader understood it. `subjects` are noun phrases that tell it from other documents."""
+
+    language: str
+    title: str
+    statements: tuple[str, ...]
+    facts: tuple[Fact, ...]
+    main: tuple[str, ...]
+    subjects: tuple[str, ...]
+    source: str
+
+
+def make_story(
+    language: str, title: str, date: dt.date | None, statements: Sequence[str], facts: Sequence[Fact], text: str
+) -> Story:
+    """The story with what it is about: its main names, and noun phrases made of them, the title and the date."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for fact in facts:
+        if fact.kind in NAMED:
+            counts[fact.answer, fact.kind] += 2
+    for name, kind in counts:
+        counts[name, kind] += 4 * (name in title) + 2 * (name in facts[0].sentence) - (kind == "place")
+    ranked = [key for key, n in counts.most_common() if n >= LEAST]
+    is_contest = any(fact.kind == "score" for fact in facts)
+    main = (_sides(ranked, title) if is_contest else ()) or tuple(name for name, _ in ranked[:NUM_MAIN])
+    dates = dates_of(date, language)
+    subjects = _subjects(language, title, dates, main, is_contest=is_contest and len(main) == 2)
+    source = "\n".join([title, text, *dates])
+    return Story(language, title, tuple(dict.fromkeys(statements)), tuple(facts), main, subjects, source)
+
+
+def _sides(ranked: Sequence[tuple[str, str]], title: str) -> tuple[str, ...]:
+    """The two sides of a contest: the first two names of one kind, those of the title before others."""
+    for wanted in SIDES:
+        found = sorted((name for name, kind in ranked if kind == wanted), key=lambda name: name not in title)
+        if len(found) > 1:
+            return tuple(found[:2])
+    return ()
+
+
+def dates_of(date: dt.date | None, language: str) -> list[str]:
+    """The document's date as a text writes it, in short and with its year."""
+    if date is None:
+        return []
+    if language == "ja":
+        return [f"{date.month}月{date.day}日", f"{date.year}年{date.month}月{date.day}日"]
+    return [f"{date.day} {date:%B}", f"{date.day} {date:%B} {date.year}", f"{date:%B} {date.day}, {date.year}"]
+
+
+def _subjects(
+    language: str, title: str, dates: Sequence[str], main: Sequence[str], *, is_contest: bool
+) -> tuple[str, ...]:
+    """Noun phrases that say which document is meant: both sides, the title, the date with a name."""
+    pairs, dated, named, undated, titled = FORMS[language]
+    found: list[str] = []
+    for a, b in ((main[0], main[1]), (main[1], main[0])) if is_contest else ():
+        found += [form.format(a=a, b=b) for form in pairs]
+    found += [dated.format(when=when, n=n) for n in found for when in dates]
+    found += [form.format(n=n, when=when) for n in main for when in dates for form in named]
+    found += [undated.format(a=a, b=b) for a in main for b in main if a < b and not dates]
+    is_topic = not dates and 0 < len(title) <= 30 and not set(title) & set("、。!！?？:")
+    found += [title] if is_topic else []
+    return tuple(dict.fromkeys([*found, *(form.format(t=title) for form in titled if title)]))
+
+
+def alike(a: str, b: str) -> bool:
+    """Whether a question for the one kind could be meant for the other."""
+    return a == b or (a in NUMBER_KINDS and b in NUMBER_KINDS) or (not {a, b} & {*NUMBER_KINDS, "date", "score"})
+
+
+def own_words(words: list[tuple[str, int]], at: int, rivals: list[int]) -> tuple[str, ...]:
+    """Of (word, place), those nearer to `at` than to a rival's place, the nearest first."""
+    own = [(abs(i - at), w) for w, i in words if all(abs(i - at) < abs(i - r) for r in rivals)]
+    return tuple(dict.fromkeys(w for _, w in sorted(own)))[:NUM_NEAR]
