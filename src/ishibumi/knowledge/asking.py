@@ -6,7 +6,6 @@ document is meant stands before the question or behind it.
 """
 
 import random
-import re
 from dataclasses import dataclass
 
 from ishibumi.knowledge.checks import comparable

@@ -5,6 +5,7 @@ A phrase (bunsetsu) is content words plus the particles behind them; a clause is
     スペインが | 36分に | 先制し、  ‖  ポルトガルと | 対戦する。
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ishibumi.knowledge.japanese import Token, drop_brackets, tokenize
@@ -52,11 +53,10 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Clause:
-    """Phrases of which the last is the predicate; `subject` is what it leaves out and an earlier clause named."""
+    """Phrases of which the last is the predicate; the first may be the topic that an earlier clause named."""
 
     phrases: tuple[Phrase, ...]
     ending: Ending | None
-    subject: str = ""
 
     def render(
         self, texts: dict[int, str] | None = None, *, without: frozenset[int] = frozenset(), close: str = ""
@@ -70,44 +70,33 @@ class Clause:
 def clauses_of(sentence: str) -> list[Clause]:
     """The clauses of a sentence, in order; each takes the tense of the sentence's end."""
     phrases = phrases_of(sentence)
-    out: list[Clause] = []
-    start, subject = 0, ""
     past = bool(phrases) and is_past(phrases[-1].tail)
+    out: list[Clause] = []
+    start, topic = 0, None
     for i in range(len(phrases)):
-        if not _closes(phrases, i):
-            continue
-        part = tuple(phrases[start : i + 1])
-        last = part[-1]
-        ending = ending_of(last.words, last.tail, past=past, closes_sentence=i + 1 == len(phrases))
-        has_own = any(p.is_noun and p.particle in LEADING for p in part[:-1])
-        out.append(Clause(part, ending, "" if has_own else subject))
-        subject = _topic(part, subject if not has_own else "")
-        start = i + 1
+        if _closes(phrases, i):
+            part = phrases[start : i + 1]
+            ending = ending_of(part[-1].words, part[-1].tail, past=past, closes_sentence=i + 1 == len(phrases))
+            is_led = _leads(part[:-1])
+            out.append(Clause((*([topic] if topic and not is_led else []), *part), ending))
+            topic = _topic(part) if is_led else topic
+            start = i + 1
     return out
 
 
-def _topic(part: tuple[Phrase, ...], before: str) -> str:
-    """What the next clause is told of if it names nothing: the name that this one leads with."""
-    for i, phrase in enumerate(part[:-1]):
-        if phrase.is_noun and phrase.particle in ("は", "が"):
-            is_owned = i and part[i - 1].particle == "の" and phrase.particle == "は"
-            is_passive = any(t.lemma in ("れる", "られる") for t in (*part[-1].words, *part[-1].tail))
-            # «決勝が行われ、…»; «佐野がゴールを奪い、追いつかれた» is about the player first and the team then
-            is_else = phrase.particle == "が" and (
-                is_passive or any(t.kind == "katakana" or t.pos[2] == "人名" for t in phrase.words)
-            )
-            return phrase.content if can_act(phrase.words) and not is_else and not is_owned else ""
-    return before
-
-
-def can_act(words: list[Token]) -> bool:
-    """Whether the words name a person, a country or an organisation."""
-    return any(
-        t.kind in ("katakana", "unknown")
-        or t.pos[2] in ("人名", "地名")
-        or (t.pos[1] == "固有名詞" and t.pos[2] == "一般")
-        for t in words
-    )
+def _topic(part: list[Phrase]) -> Phrase | None:
+    """What the next clause is told of if it names nothing: the name that this one leads with. A wrong one is worse
+    than none: not «決勝が行われ、…», nor «佐野がゴールを奪い、追いつかれた», where it is about the player, then the team.
+    """
+    i = next(i for i, p in enumerate(part) if p.is_noun and p.particle in LEADING)
+    lead, last = part[i], part[-1]
+    is_passive = any(t.lemma in ("れる", "られる") for t in (*last.words, *last.tail))
+    is_owned = i > 0 and part[i - 1].particle == "の"
+    is_person = any(t.kind == "katakana" or t.pos[2] == "人名" for t in lead.words)
+    is_name = is_person or any(t.kind == "unknown" or t.pos[1] == "固有名詞" for t in lead.words)
+    if not is_name or is_owned or lead.particle == "も" or (lead.particle == "が" and (is_passive or is_person)):
+        return None
+    return Phrase(lead.words, [Token("は", ("助詞", "係助詞", "*", "*", "*", "*"), "は")])
 
 
 def _closes(phrases: list[Phrase], i: int) -> bool:
@@ -139,7 +128,7 @@ def _next_end(phrases: list[Phrase], start: int) -> int:
     return next(ends, len(phrases))
 
 
-def modifies_noun(phrases: list[Phrase], i: int) -> bool:
+def modifies_noun(phrases: Sequence[Phrase], i: int) -> bool:
     """Whether phrase `i` stands before the noun that it modifies."""
     p = phrases[i]
     if i + 1 >= len(phrases) or p.comma:

@@ -29,11 +29,7 @@ PERIODS = frozenset(
 )
 QUESTION_WORDS = {"person": "誰", "place": "どこ", "facility": "どこ", "country": "どこ", "organisation": "どこ"}
 NOT_IN_NAMES = frozenset("氏様君派家邸案妻兄弟親子ら側戦軍流型系弾砲発組役卿公王帝相職賞杯")
-# What stands behind an unknown word that is a place: で行われ, のルーメン・スタジアム, 市
-AT_PLACE = (
-    r"(?:では?[^、。]{0,8}(?:行われ|開かれ|開催|あっ|あり)"
-    r"|の[^、。はがをに]{0,14}(?:スタジアム|競技場|球場|アリーナ|ホール|ドーム|会館)|市|州|県|近郊|郊外)"
-)
+AT_PLACES = ("で", "では", "市", "州", "県", "近郊", "郊外")  # what stands behind an unknown word that is a place
 
 
 @dataclass(frozen=True)
@@ -65,35 +61,24 @@ def names_of(texts: Sequence[str]) -> Names:
     found: dict[str, None] = {}
     titled: set[str] = set()
     places: set[str] = set()
-    for text in texts:
-        tokens = tokenize(text)
+    for tokens in map(tokenize, texts):
         for i, t in enumerate(tokens):
+            after = tokens[i + 1].text if i + 1 < len(tokens) else ""
             if t.kind == "katakana" and dotted_kind(t.text) == "person":
                 found[t.text] = None
             elif t.pos[2] == "人名" and not t.kind and (i == 0 or tokens[i - 1].pos[2] != "人名"):
                 found["".join(x.text for x in tokens[i : i + _person_length(tokens[i:])])] = None
-            elif t.kind == "unknown" and re.search(re.escape(t.text) + AT_PLACE, text):
-                places.add(t.text)
-            elif t.kind == "unknown" and i + 1 < len(tokens) and tokens[i + 1].text in TITLES:
-                titled.add(t.text)
+            elif t.kind == "unknown":
+                places |= {t.text} if after in AT_PLACES else set()
+                titled |= {t.text} if after in TITLES else set()
     parts: dict[str, set[str]] = {}
     for name in found:
-        for part in _called(name):
+        pieces = re.split("[・＝=]", name)[1:] or [tokenize(name)[0].text]
+        for part in (p for p in pieces if 1 < len(p) < len(name)):
             parts.setdefault(part, set()).add(name)
-    for short, name in itertools.permutations(found, 2):
-        if name.startswith(short):
-            parts.setdefault(short, set()).add(name)
     full = {part: next(iter(names)) for part, names in parts.items() if len(names) == 1}
     is_foreign = any("・" in name for name in found)
     return Names(full, frozenset(found) | frozenset(full) | titled, frozenset(places - set(full)), is_foreign)
-
-
-def _called(name: str) -> list[str]:
-    """What a person with this name is called for short."""
-    if re.search("[・＝=]", name):
-        return [p for p in re.split("[・＝=]", name)[1:] if len(p) > 1]
-    first = tokenize(name)[0].text
-    return [first] if 1 < len(first) < len(name) else []
 
 
 @lru_cache(maxsize=4096)

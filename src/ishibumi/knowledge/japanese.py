@@ -23,6 +23,7 @@ FIXED = re.compile(
     r"|(?P<katakana>[ァ-ヴー]{2,}(?:[・＝=][ァ-ヴー]+)+)"
     r"|(?P<latin>[A-Za-z][A-Za-z0-9&.'-]*(?: [A-Z0-9][A-Za-z0-9&.'-]*)*)"
 )
+NAMES = (("人名", "一般"), ("人名", "姓"), ("人名", "名"), ("地名", "一般"))
 VOICES = ("助動詞-レル", "助動詞-ラレル", "助動詞-セル", "助動詞-サセル")
 
 
@@ -34,11 +35,6 @@ class Token:
     pos: tuple[str, ...]
     lemma: str
     kind: str = ""
-
-    @property
-    def is_function(self) -> bool:
-        """Whether it belongs to the tail of a phrase."""
-        return self.pos[0] in ("助詞", "助動詞")
 
     @property
     def inflects(self) -> bool:
@@ -105,17 +101,11 @@ def _join_katakana(tokens: list[Token]) -> list[Token]:
     """Katakana words that touch and of which one is unknown or a name, made one name (イースト + ラザフォード)."""
     out: list[Token] = []
     for t in tokens:
-        last = out[-1] if out else None
-        both = (
-            last and re.fullmatch("[ァ-ヴー]+", last.text) and re.fullmatch("[ァ-ヴー]+", t.text) and t.pos[0] == "名詞"
-        )
-        if (
-            last
-            and both
-            and any(x.kind == "unknown" or (x.pos[2] in ("人名", "地名") and x.pos[3] != "国") for x in (last, t))
-        ):
-            text = last.text + t.text
-            out[-1] = Token(text, (*last.pos[:1], "普通名詞", "一般", *last.pos[3:]), text, "unknown")
+        pair = (*out[-1:], t)
+        is_katakana = len(pair) == 2 and all(re.fullmatch("[ァ-ヴー]+", x.text) for x in pair) and t.pos[0] == "名詞"
+        if is_katakana and any(x.kind == "unknown" or x.pos[2:4] in NAMES for x in pair):
+            text = out[-1].text + t.text
+            out[-1] = Token(text, (*out[-1].pos[:1], "普通名詞", "一般", *out[-1].pos[3:]), text, "unknown")
         else:
             out.append(t)
     return out

@@ -9,7 +9,6 @@ GODAN = {row[0]: row[1] for row in ("うい", "くき", "ぐぎ", "すし", "つ
 PAST = dict(
     zip("うくぐすつぬぶむる", ["った", "いた", "いだ", "した", "った", "んだ", "んだ", "んだ", "った"], strict=True)
 )
-NEGATIONS = ("ない", "ぬ", "ん", "ず")
 LINKING = ("て", "で", "が", "ので", "から", "し", "けれど", "けれども", "ものの", "と")
 
 
@@ -29,41 +28,24 @@ def is_past(tail: Sequence[Token]) -> bool:
 
 
 def ending_of(words: Sequence[Token], tail: Sequence[Token], *, past: bool, closes_sentence: bool) -> Ending | None:
-    """The predicate's forms, or None where its tail says more than tense (たい, だろう, か …)."""
+    """The predicate's forms, or None where its tail says more than tense (ない, たい, だろう, か …)."""
     tokens = [*words, *tail]
     at = max((i for i, t in enumerate(tokens) if t.inflects and t.lemma != "ます"), default=-1)
     if at < 0:
-        return _adjective(words, tail, past=past) if words[-1].pos[0] == "形容詞" else _noun(words, tail, past=past)
+        return _noun(words, tail, past=past) if words[-1].pos[0] != "形容詞" else None
     verb, rest = tokens[at], tokens[at + 1 :]
     if any(not _is_plain(t) for t in rest) or verb.pos[5].startswith(("命令形", "意志推量形")):
         return None
     finite = closes_sentence or any(t.text in LINKING[2:] for t in rest)
     past = is_past(rest) or (past and not finite)
     head = "".join(t.text for t in tokens[:at])
-    stem = stem_of(verb)
-    if any(t.lemma in NEGATIONS for t in rest):
-        if rest[0].lemma == "ます":
-            return None
-        base = stem if verb.pos[4].startswith("サ行") else verb.text
-        plain, polite = ("なかった", "ませんでした") if past else ("ない", "ません")
-        return Ending(head + base + plain, head + stem + polite, past)
-    plain = past_of(verb) if past else verb.lemma
-    return Ending(head + plain, head + stem + ("ました" if past else "ます"), past)
+    polite = head + _stem(verb) + ("ました" if past else "ます")
+    return Ending(head + (_past(verb) if past else verb.lemma), polite, past)
 
 
 def _is_plain(t: Token) -> bool:
-    if t.pos[0] == "助動詞":
-        return t.lemma in ("た", "ます", "です", *NEGATIONS)
-    return t.pos[1] == "接続助詞" and t.text in LINKING
-
-
-def _adjective(words: Sequence[Token], tail: Sequence[Token], *, past: bool) -> Ending | None:
-    if any(t.lemma not in ("た", "です", "て", "が") for t in tail):
-        return None
-    past = past or is_past(tail)
-    stem = "".join(t.text for t in words[:-1]) + words[-1].lemma
-    plain = stem[:-1] + "かった" if past else stem
-    return Ending(plain, plain + "です", past)
+    is_auxiliary = t.pos[0] == "助動詞" and t.lemma in ("た", "ます", "です")
+    return is_auxiliary or (t.pos[1] == "接続助詞" and t.text in LINKING)
 
 
 def _noun(words: Sequence[Token], tail: Sequence[Token], *, past: bool) -> Ending | None:
@@ -76,7 +58,7 @@ def _noun(words: Sequence[Token], tail: Sequence[Token], *, past: bool) -> Endin
     return Ending(noun + ("だった" if past else "である"), noun + ("でした" if past else "です"), past, noun)
 
 
-def stem_of(token: Token) -> str:
+def _stem(token: Token) -> str:
     """The form before ます."""
     lemma = token.lemma
     if token.pos[4].startswith("五段"):
@@ -86,9 +68,8 @@ def stem_of(token: Token) -> str:
     return "き" if lemma == "くる" else lemma[:-1]
 
 
-def past_of(token: Token) -> str:
-    """The plain past."""
+def _past(token: Token) -> str:
     lemma = token.lemma
     if token.pos[4].startswith("五段"):
         return lemma[:-1] + ("った" if lemma in ("行く", "いく") else PAST[lemma[-1]])
-    return stem_of(token) + "た"
+    return _stem(token) + "た"

@@ -6,7 +6,7 @@ Readers of Japanese and English (read_ja, read_en) make it; asking.py and views.
 import datetime as dt
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 FORMS = {
     "ja": (
@@ -87,7 +87,14 @@ def make_story(
     dates = dates_of(date, language)
     subjects = _subjects(language, title, dates, main, is_contest=is_contest and len(main) == 2)
     source = "\n".join([title, text, *dates])
-    return Story(language, title, tuple(dict.fromkeys(statements)), tuple(facts), main, subjects, source)
+    return Story(language, title, tuple(dict.fromkeys(statements)), _unambiguous(facts), main, subjects, source)
+
+
+def _unambiguous(facts: Sequence[Fact]) -> tuple[Fact, ...]:
+    """The facts without wordings that would ask for another fact as well."""
+    answers = {(w.text, fact.answer) for fact in facts for w in fact.wordings}
+    num_answers = Counter(text for text, _ in answers)
+    return tuple(replace(f, wordings=tuple(w for w in f.wordings if num_answers[w.text] == 1)) for f in facts)
 
 
 def _sides(ranked: Sequence[tuple[str, str]], title: str) -> tuple[str, ...]:
