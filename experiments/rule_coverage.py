@@ -1,6 +1,6 @@
 """What the rules ask of the World Cup example: coverage of the exam's facts and questions a document, by language.
 
-python experiments/rule_coverage.py [OUT]        (with OUT also items_{ja,en}.jsonl and documents.jsonl of the group stage)
+python experiments/rule_coverage.py [OUT]        (OUT takes items and documents of the group stage)
 
 Stages corpus and knowledge, default [knowledge] settings, seed 1; a fact is asked as the report says «asked».
 """

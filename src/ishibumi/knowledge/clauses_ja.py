@@ -85,8 +85,9 @@ def clauses_of(sentence: str) -> list[Clause]:
 
 
 def _topic(part: list[Phrase]) -> Phrase | None:
-    """What the next clause is told of if it names nothing: the name that this one leads with. A wrong one is worse
-    than none: not «決勝が行われ、…», nor «佐野がゴールを奪い、追いつかれた», where it is about the player, then the team.
+    """What the next clause is told of if it names nothing: the name that this one leads with.
+
+    A wrong one is worse than none: «佐野がゴールを奪い、追いつかれた» is about the player, then the team.
     """
     i = next(i for i, p in enumerate(part) if p.is_noun and p.particle in LEADING)
     lead, last = part[i], part[-1]
@@ -109,7 +110,7 @@ def _closes(phrases: list[Phrase], i: int) -> bool:
     last = (p.tail or p.words)[-1]
     if p.is_noun and not p.tail:  # …が快勝、… / 会場はパリ、観客は…
         own, following = _leads(phrases[:i]), _leads(phrases[i + 1 : i + 2])
-        return p.words[-1].pos[2] == "サ変可能" and own or (own and following and phrases[i - 1].particle == "は")
+        return own and (p.words[-1].pos[2] == "サ変可能" or (following and phrases[i - 1].particle == "は"))
     if p.is_noun and p.particle == "で":
         return i > 0 and phrases[i - 1].particle == "は" and p.words[-1].kind in ("number", "katakana", "unknown")
     if last.text in ("て", "で"):

@@ -38,7 +38,6 @@ NAME = re.compile(
     rf"\b[A-Z](?:[\w&.-]|['’](?!s\b))*(?<![.'’-])(?:(?: {INNER})? [A-Z][\w&-]*(?:['’][A-Z]\w*)?)*"
     r"(?: \d{1,3}(?![\d–+-]|\w| [a-z]))?"
 )
-QUOTE = re.compile(r"[“\"]([^“”\"]{2,60})[”\"]")
 FACILITY_END = words(
     "Stadium Park Arena Airport Hall Field Museum Bridge Palace Center Centre Garden Gardens Station Theatre Theater "
     "Church Cathedral Castle Dome Library Hospital"
@@ -54,10 +53,10 @@ TITLES = (
 )
 WEAK = frozenset(
     words(
-        "the a an in on at for from as i with by of to into after before since until while when where if though although "
-        "because despite during through over under between among against about perhaps however also not no both all some "
-        "many most each every what why how having being only even still yet nor or than once now later meanwhile moreover "
-        "furthermore thus therefore according behind beyond without twice more out down ahead"
+        "the a an in on at for from as i with by of to into after before since until while when where if though "
+        "although because despite during through over under between among against about perhaps however also not no "
+        "both all some many most each every what why how having being only even still yet nor or than once now later "
+        "meanwhile moreover furthermore thus therefore according behind beyond without twice more out down ahead"
     )
 )
 POINTING = frozenset(
@@ -71,7 +70,7 @@ POINTING = frozenset(
 class Span:
     """Something to ask for: `text` = sentence[start:end], and its kind.
 
-    Kinds: person, place, facility, organisation, name, date, time, score, minute, money, percent, count, title.
+    Kinds: person, place, facility, organisation, name, date, time, score, minute, money, percent, count.
     """
 
     start: int
@@ -156,7 +155,6 @@ def spans_of(sentence: str, known: frozenset[str], kinds: dict[str, str]) -> lis
     """What can be asked for in a sentence, from left to right, none inside of another."""
     found = [_figure(m) for m in FIGURES.finditer(sentence)]
     found = [s for s in found if s.kind != "count" or (not s.text.isalpha() and len(s.text) > 1)]
-    found += [Span(m.start(1), m.end(1), "title", m[1]) for m in QUOTE.finditer(sentence)]
     for start, end in names_in(sentence, known):
         found.append(Span(start, end, kinds.get(sentence[start:end], "name"), sentence[start:end]))
     out: list[Span] = []

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from ishibumi.knowledge.clauses_ja import Clause, Phrase, modifies_noun
-from ishibumi.knowledge.facts_ja import Entity
+from ishibumi.knowledge.facts_ja import TITLES, Entity
 from ishibumi.knowledge.predicates_ja import Ending
 from ishibumi.knowledge.story import Wording
 
@@ -32,7 +32,7 @@ def wordings_of(clause: Clause, i: int, e: Entity) -> Iterator[Wording]:
     """All the ways to ask for what stands in phrase `i`; none where the clause leans on another sentence."""
     phrase, ending = clause.phrases[i], clause.ending
     role = phrase.content[e.end :]
-    if e.kind == "person" and len(role) > 1 and re.fullmatch("[一-龥々]+", role):  # 中村健一市長
+    if e.kind == "person" and role in TITLES and re.fullmatch("[一-龥]{2,}", role):  # 中村健一市長
         yield Wording("role", f"{role}は誰ですか？", f"{role}は{e.answer}だ。")
     leans = any(POINTING.match(p.content) for p in clause.phrases if p.particle in ("が", "は", "を", "も", "の", "と"))
     is_part = e.end - e.start < len(phrase.content) and e.kind not in IN_PARTS
@@ -86,7 +86,7 @@ def _clefts(clause: Clause, ending: Ending, i: int, e: Entity) -> Iterator[Wordi
     if not kept or any(phrases[k].is_verb for k in gone):
         return
     yield from _closed("cleft", clause, ending, kept, e)
-    if len(kept) > 1 and phrases[kept[-2]].particle != "の":
+    if len(kept) > 1 and not modifies_noun(phrases, kept[-2]):
         yield from _closed("short", clause, ending, kept[-1:], e)
 
 
@@ -99,7 +99,9 @@ def _closed(rule: str, clause: Clause, ending: Ending, kept: list[int], e: Entit
     if len(topics) > 1 or any(clause.phrases[k].particle == "が" for k in kept):
         kept = [k for k in kept if k not in topics]
     gone = frozenset(range(len(clause.phrases) - 1)) - frozenset(kept)
-    stem = clause.render({k: clause.phrases[k].content + "が" for k in topics}, without=gone)
+    plain = {k: PLAIN_PARTICLES.get(clause.phrases[k].particle) for k in kept} | dict.fromkeys(topics, "が")
+    texts = {k: clause.phrases[k].content + particle for k, particle in plain.items() if particle}
+    stem = clause.render(texts, without=gone)
     told = f"{stem}のは{e.answer}{'だった' if ending.past else 'だ'}。"
     yield Wording(rule, f"{stem}のは{e.word}ですか？", told)
     noun, copula = ASKED_NOUNS.get(e.word, "の"), "でした" if ending.past else "です"

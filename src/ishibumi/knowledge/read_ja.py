@@ -22,12 +22,13 @@ def read_story(document: Document) -> Story:
     """The document's facts, with all the ways to ask for each."""
     title = normalise_width(document.title or "").strip("。 ")
     text = with_full_dates(normalise(document.text), document.date)
+    text = re.sub(r"現地(?:時間)?(?=\d|午[前後])", "", text)
     sentences = [drop_brackets(s) for s in split_sentences(text) if 4 < len(s) < 400]
     names = names_of([title, *sentences])
     told = [(s, clauses_of(s)) for s in sentences]
     facts = [f for s, clauses in told for f in _facts(s, clauses, names)]
     statements = [line for s, clauses in told for line in _statements(s, clauses, names)]
-    return make_story("ja", title, document.date, statements, facts, f"{text}\n{drop_brackets(text)}")
+    return make_story("ja", title, document.date, statements, facts, "\n".join([document.text, text, *sentences]))
 
 
 def with_full_dates(text: str, date: dt.date | None) -> str:
@@ -51,14 +52,7 @@ def _statements(sentence: str, clauses: Sequence[Clause], names: Names) -> list[
     is_lost = len(told) < len(clauses) or any(n in sentence and n not in joined for n in names.persons)
     if is_lost or figures(sentence) - figures(joined) or min(map(len, told), default=0) < 9:
         told = [sentence.rstrip("。") + "。"]
-    return [_with_full_name(line, names) for line in told]
-
-
-def _with_full_name(text: str, names: Names) -> str:
-    for short, full in names.full.items():
-        if short in text and full not in text and not re.search(f"[ァ-ヴー・]{short}|{short}[ァ-ヴー]", text):
-            return text.replace(short, full, 1)
-    return text
+    return told
 
 
 def _facts(sentence: str, clauses: Sequence[Clause], names: Names) -> Iterator[Fact]:

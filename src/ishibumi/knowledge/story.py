@@ -4,6 +4,7 @@ Readers of Japanese and English (read_ja, read_en) make it; asking.py and views.
 """
 
 import datetime as dt
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -82,10 +83,10 @@ def make_story(
     for name, kind in counts:
         counts[name, kind] += 4 * (name in title) + 2 * (name in facts[0].sentence) - (kind == "place")
     ranked = [key for key, n in counts.most_common() if n >= LEAST]
-    is_contest = any(fact.kind == "score" for fact in facts)
-    main = (_sides(ranked, title) if is_contest else ()) or tuple(name for name, _ in ranked[:NUM_MAIN])
+    sides = _sides(ranked, title) if any(fact.kind == "score" for fact in facts) else ()
+    main = sides or tuple(name for name, _ in ranked[:NUM_MAIN])
     dates = dates_of(date, language)
-    subjects = _subjects(language, title, dates, main, is_contest=is_contest and len(main) == 2)
+    subjects = _subjects(language, title, dates, main, sides)
     source = "\n".join([title, text, *dates])
     return Story(language, title, tuple(dict.fromkeys(statements)), _unambiguous(facts), main, subjects, source)
 
@@ -116,16 +117,14 @@ def dates_of(date: dt.date | None, language: str) -> list[str]:
 
 
 def _subjects(
-    language: str, title: str, dates: Sequence[str], main: Sequence[str], *, is_contest: bool
+    language: str, title: str, dates: Sequence[str], main: Sequence[str], sides: Sequence[str]
 ) -> tuple[str, ...]:
     """Noun phrases that say which document is meant: both sides, the title, the date with a name."""
     pairs, dated, named, undated, titled = FORMS[language]
-    found: list[str] = []
-    for a, b in ((main[0], main[1]), (main[1], main[0])) if is_contest else ():
-        found += [form.format(a=a, b=b) for form in pairs]
+    found = [form.format(a=a, b=b) for a, b in itertools.permutations(sides) for form in pairs] if sides else []
     found += [dated.format(when=when, n=n) for n in found for when in dates]
     found += [form.format(n=n, when=when) for n in main for when in dates for form in named]
-    found += [undated.format(a=a, b=b) for a in main for b in main if a < b and not dates]
+    found += [undated.format(a=a, b=b) for a, b in itertools.combinations(main, 2) if not dates]
     is_topic = not dates and 0 < len(title) <= 30 and not set(title) & set("、。!！?？:")
     found += [title] if is_topic else []
     return tuple(dict.fromkeys([*found, *(form.format(t=title) for form in titled if title)]))
