@@ -6,11 +6,13 @@ document is meant stands before the question or behind it.
 """
 
 import random
+import re
 from dataclasses import dataclass
 
 from ishibumi.knowledge.checks import comparable
 from ishibumi.knowledge.story import Fact, Story, Wording
 
+HOLE_SHARE = 0.5  # of the facts that can be asked for otherwise too
 LONG = 90  # characters of a question without its context that are asked gladly
 CONTEXTS = {
     "ja": (
@@ -27,7 +29,7 @@ CLOZES = {
     "ja": ("次の文の〔　〕に入る言葉は何ですか。「{s}」", "〔　〕を埋めてください。{s}", "「{s}」の〔　〕に入るのは？"),
     "en": ("fill in the blank: “{s}”", "what belongs in the blank of “{s}”?"),
 }
-KEYWORDS = {"ja": ("{w}？", "{w}ですか？", "{w}か教えてください。"), "en": ("{w}?",)}
+KEYWORDS = {"ja": ("{w}か？", "{w}ですか？", "{w}か教えてください。"), "en": ("{w}?",)}
 JOINTS = {"ja": (" ", "、"), "en": (" ", ", ")}
 # What a document has one of is asked for by the name of its kind.
 ONLY = {
@@ -56,7 +58,7 @@ def ask(story: Story, *, wordings_per_fact: int, rng: random.Random) -> list[Ask
     """Up to `wordings_per_fact` questions about every fact, and as many in keywords."""
     out: list[Asked] = []
     for fact in story.facts:
-        fitting = [s for s in story.subjects if comparable(fact.answer) not in comparable(s)]
+        fitting = [s for s in story.subjects if not _tells(s, fact.answer)]
         for n, wording in enumerate(_wordings(story, fact, wordings_per_fact, rng)):
             if n % max(len(fitting), 1) == 0:
                 rng.shuffle(fitting)
@@ -73,28 +75,25 @@ def _wordings(story: Story, fact: Fact, count: int, rng: random.Random) -> list[
     """Natural wordings first, again in other contexts; holes where there are none, fewer of them."""
     natural = [w for w in fact.wordings if len(w.text) <= LONG]
     same_kind = {f.answer for f in story.facts if f.kind == fact.kind}
-    if len(same_kind) == 1 and fact.kind in ONLY[story.language]:
+    is_where = fact.kind != "facility" or re.search("〔　〕で|at (?:the )?____", fact.hole)
+    if len(same_kind) == 1 and is_where and fact.kind in ONLY[story.language]:
         natural += [Wording("only", text) for text in ONLY[story.language][fact.kind]]
     hole = Wording("cloze", rng.choice(CLOZES[story.language]).format(s=fact.hole))
     rng.shuffle(natural)
     if not natural:
         return [hole] * ((count + 1) // 2)
-    return [*natural * count, hole][:count] if rng.random() < 0.5 else [hole, *natural * count][:count]
+    return [*[hole] * (rng.random() < HOLE_SHARE), *natural * count][:count]
 
 
 def _placed(language: str, subject: str, wording: Wording, rng: random.Random) -> str:
-    forms = CONTEXTS[language]
-    text = wording.text
-    if language == "en" and wording.rule == "cloze":
-        forms = forms[:3]
-    placed = rng.choice(forms).format(n=subject, q=text)
+    placed = rng.choice(CONTEXTS[language]).format(n=subject, q=wording.text)
     return placed[0].upper() + placed[1:]
 
 
 def _keywords(story: Story, fact: Fact, rng: random.Random) -> str:
     """«韓国 チェコ 67分 追いつく 誰？»: what is left of any wording when its grammar is taken away."""
-    near = [w for w in fact.near if _apart(w, fact.answer)]
-    names = [n for n in story.main if _apart(n, fact.answer)]
+    near = [w for w in fact.near if not _tells(w, fact.answer)]
+    names = [n for n in story.main if not _tells(n, fact.answer)]
     if not near or not names:
         return ""
     words = [near[0], *rng.sample(near[1:], min(len(near) - 1, rng.choice((0, 1, 1, 2))))]
@@ -105,6 +104,9 @@ def _keywords(story: Story, fact: Fact, rng: random.Random) -> str:
     return joint.join([*words, asking]).replace("、、", "、")
 
 
-def _apart(word: str, answer: str) -> bool:
-    a, b = comparable(word), comparable(answer)
-    return bool(a) and a not in b and b not in a
+def _tells(text: str, answer: str) -> bool:
+    """Whether the text has the answer or a part of it (the surname of a person), or is a part of it."""
+    parts = [part for part in re.split("[・ ]", answer) if len(part) > 2]
+    return any(comparable(part) in comparable(text) for part in (answer, *parts)) or comparable(text) in comparable(
+        answer
+    )

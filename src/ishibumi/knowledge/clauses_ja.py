@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ishibumi.knowledge.japanese import Token, drop_brackets, tokenize
 from ishibumi.knowledge.predicates_ja import Ending, ending_of, is_past
 
-LINKS = ("一方", "その後", "このため", "その結果", "だが", "なお", "また")  # beside conjunctions
+LINKS = ("一方", "その後", "このため", "その結果", "だが", "なお", "また", "ところが")  # beside conjunctions
 BESIDE_VERBS = ("いる", "ある", "おる", "くる", "いく", "しまう", "おく", "もらう", "くれる", "くださる")
 CHAINS = ("が", "ので", "から", "し", "けれど", "けれども", "ものの", "と", "ば")
 LEADING = ("は", "が", "も")
@@ -114,7 +114,7 @@ def _closes(phrases: list[Phrase], i: int) -> bool:
     if p.is_noun and p.particle == "で":
         return i > 0 and phrases[i - 1].particle == "は" and p.words[-1].kind in ("number", "katakana", "unknown")
     if last.text in ("て", "で"):
-        return _leads(phrases[i + 1 : _next_end(phrases, i + 1)])
+        return _leads(phrases[i + 1 : i + 4])  # else it is told of the same subject, in one breath
     if last.pos[1] == "接続助詞" and last.text in CHAINS:
         return True
     return last.pos[0] in ("動詞", "助動詞", "形容詞") and last.pos[5].startswith("連用形")
@@ -122,11 +122,6 @@ def _closes(phrases: list[Phrase], i: int) -> bool:
 
 def _leads(phrases: list[Phrase]) -> bool:
     return any(q.is_noun and q.particle in LEADING for q in phrases)
-
-
-def _next_end(phrases: list[Phrase], start: int) -> int:
-    ends = (j for j in range(start, len(phrases)) if phrases[j].is_verb and not modifies_noun(phrases, j))
-    return next(ends, len(phrases))
 
 
 def modifies_noun(phrases: Sequence[Phrase], i: int) -> bool:
@@ -158,7 +153,11 @@ def phrases_of(sentence: str) -> list[Phrase]:
             (last.tail if last.tail else last.words).append(t)
         else:
             phrases.append(Phrase([t]))
-    links = phrases[:1] if phrases and (phrases[0].words[0].pos[0] == "接続詞" or phrases[0].content in LINKS) else []
+    links = (
+        phrases[:1]
+        if phrases and (phrases[0].words[0].pos[0] == "接続詞" or phrases[0].content + phrases[0].particle in LINKS)
+        else []
+    )
     return phrases[len(links) :]
 
 

@@ -16,7 +16,7 @@ from ishibumi.knowledge.words import words
 MONTH = r"(?:January|February|March|April|May|June|July|August|September|October|November|December)"
 WEEKDAY = r"(?:Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday)"
 COUNT = (
-    r"(?:\d[\d,]*(?:\.\d+)?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|"
+    r"(?:\d+(?:,\d{3})*(?:\.\d+)?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|"
     r"sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|ninety)(?: (?:hundred|[mb]illion|thousand))?"
 )
 FIGURES = re.compile(
@@ -30,7 +30,7 @@ FIGURES = re.compile(
     r"|(?P<money>[$£€¥]\d[\d,.]*(?: (?:million|billion|trillion))?"
     r"|\d[\d,.]* (?:million |billion )?(?:dollars|pounds|euros|yen)\b)"
     r"|(?P<percent>\d[\d.,]* ?(?:%|per ?cent\b))"
-    rf"|(?P<count>(?<![\w-]){COUNT}(?P<unit>[ -][a-z]{{3,}})?\b)",
+    rf"|(?P<count>(?<![\w-]){COUNT}([ -][a-z]{{3,}})?\b)",
     re.IGNORECASE,
 )
 INNER = r"(?:of the|of|de la|de|da|do|van der|van|von|der|di|del|la|le|al|bin)"
@@ -43,10 +43,6 @@ FACILITY_END = words(
     "Church Cathedral Castle Dome Library Hospital"
 )
 PLACE_END = words("Street City County River Lake Island Islands Bay Square Beach Road Avenue Valley Coast Ocean Sea")
-ORG_END = words(
-    "University College School Club Inc Corp Corporation Company Council Party Committee Association Union Bank FC "
-    "United Department Ministry Institute Agency Commission League Society Foundation Group Court Parliament Congress"
-)
 TITLES = (
     "Mr|Mrs|Ms|Dr|Sir|Lord|Lady|President|Professor|King|Queen|Prince|Princess|Pope|Captain|General|Judge|Senator|"
     "Governor|Mayor|coach|captain|minister|director|author|actor|singer|player|striker|midfielder|defender|goalkeeper"
@@ -70,7 +66,7 @@ POINTING = frozenset(
 class Span:
     """Something to ask for: `text` = sentence[start:end], and its kind.
 
-    Kinds: person, place, facility, organisation, name, date, time, score, minute, money, percent, count.
+    Kinds: person, place, facility, side, name, date, time, score, minute, money, percent, count.
     """
 
     start: int
@@ -91,7 +87,7 @@ def split_sentences(text: str) -> list[str]:
 @lru_cache(maxsize=20_000)
 def is_common(word: str) -> bool:
     """Whether the lower-case word is in the dictionary of common words."""
-    return bool(lemminflect.getAllLemmas(word)) or word in POINTING or len(word) < 3
+    return bool(lemminflect.getAllLemmas(word)) or word in POINTING | WEAK or len(word) < 3
 
 
 def known_names(sentences: Sequence[str]) -> frozenset[str]:
@@ -136,15 +132,12 @@ def kinds_of(sentences: Sequence[str], known: frozenset[str]) -> dict[str, str]:
 
 def _kind(name: str, text: str) -> str:
     parts, whole = name.split(), re.escape(name)
-    for ends, kind in ((FACILITY_END, "facility"), (PLACE_END, "place"), (ORG_END, "organisation")):
-        if len(parts) > 1 and parts[-1] in ends:
-            return kind
+    if len(parts) > 1 and parts[-1] in (*FACILITY_END, *PLACE_END):
+        return "facility" if parts[-1] in FACILITY_END else "place"
     if re.search(rf"\b(?:{TITLES})\.? {whole}\b|\b{whole}(?:,? aged? \d|, \d\d,)", text):
         return "person"
     if re.search(rf"\b(?:in|at|near|outside|across) (?:the )?{whole}\b", text):
         return "place"
-    if re.fullmatch("[A-Z]{2,6}", name):
-        return "organisation"
     has_article = re.search(rf"\b[Tt]he {whole}\b", text)
     is_person = 1 < len(parts) < 4 and not has_article and not any(is_common(w.lower()) for w in parts)
     alone = re.search(rf"(?<!{re.escape(' '.join(parts[:-1]))} )\b{re.escape(parts[-1])}\b", text)
@@ -166,8 +159,7 @@ def spans_of(sentence: str, known: frozenset[str], kinds: dict[str, str]) -> lis
 
 def _figure(m: re.Match[str]) -> Span:
     """The figure; a count keeps the word behind it if it is a noun."""
-    kind = next(name for name in ("date", "time", "score", "minute", "money", "percent", "count") if m[name])
-    unit = (m["unit"] or "")[1:]
-    is_unit = unit and unit not in WEAK and "NOUN" in lemminflect.getAllLemmas(unit)
-    end = m.end() if is_unit or not unit else m.start("unit")
-    return Span(m.start(), end, kind, m.string[m.start() : end])
+    unit = m[m.re.groups] or ""
+    is_unit = unit[1:] not in WEAK and "NOUN" in lemminflect.getAllLemmas(unit[1:])
+    end = m.end() if is_unit else m.end() - len(unit)
+    return Span(m.start(), end, m.lastgroup or "", m.string[m.start() : end])

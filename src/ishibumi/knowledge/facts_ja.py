@@ -60,14 +60,15 @@ def names_of(texts: Sequence[str]) -> Names:
     for text in texts:
         tokens = tokenize(text)
         for i, t in enumerate(tokens):
+            after = "".join(x.text for x in tokens[i + 1 : i + 9])
             if t.kind == "katakana" and dotted_kind(t.text) == "person":
                 found[t.text] = None
+            elif (t.kind == "unknown" or t.pos[2] == "人名") and AT_PLACE.match(after):
+                places.add(t.text)
             elif t.pos[2] == "人名" and not t.kind and (i == 0 or tokens[i - 1].pos[2] != "人名"):
                 found["".join(x.text for x in tokens[i : i + _person_length(tokens[i:])])] = None
-            elif t.kind == "unknown":
-                after = "".join(x.text for x in tokens[i + 1 :])
-                places |= {t.text} if AT_PLACE.match(after) else set()
-                titled |= {t.text} if after.startswith(TITLES) else set()
+            elif t.kind == "unknown" and after.startswith(TITLES):
+                titled.add(t.text)
     parts: dict[str, set[str]] = {}
     for name in found:
         pieces = re.split("[・＝=]", name)[1:] or [tokenize(name)[0].text]

@@ -15,7 +15,7 @@ class Item:
     `text` is the view, or the question; `answer` is empty for a view; `evidence` is the sentence that holds the answer;
     `rule` names what made it: a rule, or the kind of prompt that a model or an endpoint was given.
 
-        Item("ja-m104", "view", "title_from_text", "次の記事の見出しは何か。…", "")
+        Item("ja-m104", "view", "titled", "…\n見出し: スペインが優勝", "")
         Item("ja-m104", "question", "cleft", "106分に決勝点を決めたのは誰ですか？", "フェラン・トーレス")
         Item("ja-m104", "question", "model:reverse", "決勝を戦った2か国の一方は？", "スペイン")
     """

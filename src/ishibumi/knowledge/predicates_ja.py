@@ -31,7 +31,7 @@ def ending_of(words: Sequence[Token], tail: Sequence[Token], *, past: bool, clos
     """The predicate's forms, or None where its tail says more than tense (ない, たい, だろう, か …)."""
     tokens = [*words, *tail]
     at = max((i for i, t in enumerate(tokens) if t.inflects and t.lemma != "ます"), default=-1)
-    if at < 0:
+    if at < 0 or (at and tokens[at].lemma == "ある" and tokens[at - 1].text == "で"):
         return _noun(words, tail, past=past) if words[-1].pos[0] != "形容詞" else None
     verb, rest = tokens[at], tokens[at + 1 :]
     if any(not _is_plain(t) for t in rest) or verb.pos[5].startswith(("命令形", "意志推量形")):

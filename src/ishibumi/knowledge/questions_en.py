@@ -2,12 +2,13 @@
 
 Bradley Barcola doubled the lead in the 66th minute.
   in_place  Bradley Barcola doubled the lead in which minute?             → 66th minute
-  turned    in which minute did Bradley Barcola double the lead?          → 66th minute
+  fronted   in which minute was it that Bradley Barcola doubled the lead? → 66th minute
   subject   who doubled the lead in the 66th minute?                      → Bradley Barcola
 
-There is no parser: the verb is turned round only where a name stands at the start with its verb directly behind it.
+There is no parser: a subject is sure only where a name stands at the start with its verb directly behind it.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,44 +16,40 @@ from functools import lru_cache
 
 import lemminflect
 
-from ishibumi.knowledge.english import POINTING, Span, is_common
+from ishibumi.knowledge.english import POINTING, TITLES, Span, is_common
 from ishibumi.knowledge.story import Wording
 from ishibumi.knowledge.words import words
 
 WORDS = {
-    "person": "who", "name": "what", "side": "who", "organisation": "which organisation", "place": "what place",
-    "facility": "what place", "date": "what date", "time": "what time", "score": "what score", "minute": "which minute",
+    "person": "who", "name": "what", "side": "who", "place": "what place", "facility": "what place",
+    "date": "what date", "time": "what time", "score": "what score", "minute": "which minute",
     "money": "how much money", "percent": "what percentage", "count": "how many",
 }  # fmt: skip
-ACTORS = ("person", "name", "side", "organisation", "place")
+ACTORS = ("person", "name", "side", "place")
 AUXILIARIES = frozenset(words("is are was were has have had will would can could may might must did does do"))
 UNCHANGED = frozenset(words("beat put cut set hit let cost shut spread split hurt burst"))
 PAST_FIRST = frozenset(words("left saw found felt rose drew shot led met thought fell broke spoke"))  # seldom nouns
 LONG, SHORT = 220, 25
 BORDER = re.compile(r"; |: |—| – |, (?=(?:and|but|while|yet|so) )")
-PREPOSITION = re.compile(r"(?:^|\s)(on|in|at|by|near|outside|after|since|from|to|with|against|over) (?:the |a |an )?$")
+PREPOSITION = re.compile(r"\b(on|in|at|near|outside|since|from) (?:the )?$")
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a sentence, from `start`; with the name that leads it and its verb where they are sure."""
+    """A part of a sentence, from `start`; with the name that leads it, its verb and the rest where they are sure."""
 
     start: int
     text: str
     lead: Span | None = None
     verb: str = ""
-
-    @property
-    def rest(self) -> str:
-        """What stands behind the verb."""
-        return self.text.partition(f" {self.verb} ")[2]
+    rest: str = ""
 
 
 def parts_of(sentence: str, spans: Sequence[Span]) -> list[Part]:
     """The parts between colons, semicolons and «, and»; the whole sentence where one has no verb."""
     text = sentence.rstrip(".!? ")
     cuts = [0, *(m.end() for m in BORDER.finditer(text)), len(text)]
-    found = [_part(sentence, a, text[a:b], spans) for a, b in zip(cuts, cuts[1:], strict=False)]
+    found = [_part(sentence, a, text[a:b], spans) for a, b in itertools.pairwise(cuts)]
     has_verbs = all(len(p.text) > SHORT and any(map(_is_finite, p.text.split())) for p in found)
     return found if has_verbs else [_part(sentence, 0, text, spans)]
 
@@ -60,25 +57,21 @@ def parts_of(sentence: str, spans: Sequence[Span]) -> list[Part]:
 def _part(sentence: str, start: int, text: str, spans: Sequence[Span]) -> Part:
     link = re.match("(?:and|but|while|yet|so) ", text)
     start, text = start + (link.end() if link else 0), text[link.end() if link else 0 :].rstrip(",;:—– ")
-    article = 4 if text.startswith(("The ", "the ")) else 0
-    lead = next((s for s in spans if s.start == start + article and s.kind in ACTORS), None)
-    verb = re.match(r" ([a-z]+) \S", sentence[lead.end :]) if lead else None
-    return Part(start, text, lead, verb[1]) if verb and _is_finite(verb[1]) else Part(start, text)
-
-
-def _is_finite(word: str) -> bool:
-    return word in AUXILIARIES or (word.islower() and bool(past_verb(word)))
+    begins = start + len(re.match(rf"(?:[Tt]he |(?:{TITLES})\.? )?", text, re.IGNORECASE)[0])  # pyright: ignore
+    lead = next((s for s in spans if s.start == begins and s.kind in ACTORS), None)
+    told = re.match(r" ([a-z]+) (\S.*)", text[lead.end - start :]) if lead else None
+    return Part(start, text, lead, told[1], told[2]) if told and _is_finite(told[1]) else Part(start, text)
 
 
 @lru_cache(maxsize=20_000)
-def past_verb(word: str) -> str:
-    """The dictionary form if the word can be a verb in the past, else ""."""
-    if word in AUXILIARIES or word in UNCHANGED:
-        return word if word in UNCHANGED else ""
+def _is_finite(word: str) -> bool:
+    """Whether the word is a verb in the past, or an auxiliary."""
+    if word in AUXILIARIES or word in UNCHANGED or not word.islower():
+        return word.islower()
     lemmas = lemminflect.getAllLemmas(word)
-    found = [v for v in lemmas.get("VERB", ()) if v != word]
+    found = [verb for verb in lemmas.get("VERB", ()) if verb != word]
     is_noun = "NOUN" in lemmas and not word.endswith("ed") and word not in PAST_FIRST
-    return "" if not found or is_noun or re.search("ing$|[^s]s$", word) else found[0]
+    return bool(found) and not is_noun and not re.search("ing$|[^s]s$", word)
 
 
 def word_for(span: Span) -> str:
@@ -102,8 +95,11 @@ def wordings_of(part: Part, span: Span, answer: str) -> Iterator[Wording]:
         yield Wording("subject", f"{'what' if is_thing else 'who'} {verb} {part.rest}?", told)
         return
     yield _in_place(span, before, after)
-    if part.lead and span.start > part.lead.end:
-        yield from _turned(part, span)
+    found = PREPOSITION.search(before)
+    is_free = len(before.split()) > 2 and not re.match(r"\w|['’]s|-|,? (?:of|and|or|after|before)\b", after)
+    if found and is_free and span.kind in ("date", "time", "minute", "place", "facility"):
+        asking = f"{found[1]} {word_for(span)} was it that".strip()
+        yield Wording("fronted", f"{asking} {_small(before[: found.start()].strip(', '))}{after}?")
 
 
 def _in_place(span: Span, before: str, after: str) -> Wording:
@@ -111,37 +107,10 @@ def _in_place(span: Span, before: str, after: str) -> Wording:
     if span.kind in ACTORS and after.startswith(("'s", "’s")):
         word, after = "whose", after[2:]
     if span.kind not in ("date", "time"):
-        before = re.sub(r"\b(?:[Tt]he|an?) $", "", before)
-    text = before + word + after
-    return Wording("in_place", (text[0].lower() + text[1:] if is_common(text.split()[0].lower()) else text) + "?")
+        before = re.sub(rf"\b(?:[Tt]he|an?|{TITLES}) $", "", before)
+    return Wording("in_place", _small(before + word + after) + "?")
 
 
-def _turned(part: Part, span: Span) -> Iterator[Wording]:
-    """«in which minute did Barcola double the lead?»: the question word, the verb's helper, and what is left."""
-    before, _, after = part.rest.partition(span.text)
-    found = PREPOSITION.search(before)
-    lead, prep = (before[: found.start()], found[1]) if found else (before, "")
-    if re.match(r"\w|['’]s|-| (?:of|and|or|after|before|later|from|old)\b| [a-z]+ing\b", after):
-        return
-    is_at = prep in ("in", "at", "near", "outside")
-    asking = {
-        "date": "when" * (prep in ("on", "in")),
-        "place": "where" * is_at,
-        "facility": "where" * is_at,
-        "minute": "in which minute" * is_at,
-        "score": "by what score" * (not prep),
-    }.get(span.kind, "")
-    rest = f"{lead}{after}".strip()
-    if not asking and span.kind in ACTORS and not lead.strip() and not (prep and after) and past_verb(part.verb):
-        asking, rest = word_for(span), f"{rest} {prep}"
-    if asking:
-        yield Wording("turned", re.sub(" +", " ", f"{asking} {_inverted(part)} {rest}").strip() + "?")
-
-
-def _inverted(part: Part) -> str:
-    """«did Canada win», «was the game»."""
-    subject = re.sub("^The ", "the ", part.text[: part.text.index(f" {part.verb} ")])
-    owns = part.verb in ("had", "has", "have") and not re.match(r"(?:been |just |never )?\w+(?:ed|n|t|ne)\b", part.rest)
-    if part.verb in AUXILIARIES and not owns:
-        return f"{part.verb} {subject}"
-    return f"{ {'has': 'does', 'have': 'do'}.get(part.verb, 'did') } {subject} {past_verb(part.verb) or 'have'}"
+def _small(text: str) -> str:
+    """The text with a small first letter where that word is no name."""
+    return text[0].lower() + text[1:] if is_common(re.split(r"\W", text)[0].lower()) else text

@@ -9,7 +9,7 @@
 import re
 from collections.abc import Iterator
 
-from ishibumi.knowledge.clauses_ja import Clause, Phrase, modifies_noun
+from ishibumi.knowledge.clauses_ja import Clause, modifies_noun
 from ishibumi.knowledge.facts_ja import TITLES, Entity
 from ishibumi.knowledge.predicates_ja import Ending
 from ishibumi.knowledge.story import Wording
@@ -76,7 +76,8 @@ def _clefts(clause: Clause, ending: Ending, i: int, e: Entity) -> Iterator[Wordi
     particle = PLAIN_PARTICLES.get(phrases[i].particle, phrases[i].particle)
     fits = particle in ("が", "は", "を", "も") or (particle in ("", "に") and is_moment(e))
     fits = fits or (particle in ("で", "に") and e.kind in ("place", "facility"))
-    inside = particle != "は" and any(_is_relative(phrases, k) for k in range(i + 1, len(phrases) - 1))
+    behind = range(i + 1, len(phrases) - 1)
+    inside = particle != "は" and any(phrases[k].is_verb and modifies_noun(phrases, k) for k in behind)
     if not fits or inside or (phrases[i].content[e.end :] and e.kind != "person"):
         return
     gone = {i}
@@ -88,10 +89,6 @@ def _clefts(clause: Clause, ending: Ending, i: int, e: Entity) -> Iterator[Wordi
     yield from _closed("cleft", clause, ending, kept, e)
     if len(kept) > 1 and not modifies_noun(phrases, kept[-2]):
         yield from _closed("short", clause, ending, kept[-1:], e)
-
-
-def _is_relative(phrases: tuple[Phrase, ...], k: int) -> bool:
-    return phrases[k].is_verb and modifies_noun(phrases, k)
 
 
 def _closed(rule: str, clause: Clause, ending: Ending, kept: list[int], e: Entity) -> Iterator[Wording]:

@@ -16,12 +16,12 @@ def read_story(document: Document) -> Story:
     sentences = [s for s in split_sentences(document.text) if len(s) > 5]
     known = known_names(sentences)
     kinds = kinds_of(sentences, known)
-    for sentence in sentences:  # a place that acts is a country or a team
+    title = (document.title or "").strip(" .")
+    for sentence in [title, *sentences]:  # a place that acts is a country or a team
         for part in parts_of(sentence, spans_of(sentence, known, kinds)):
             if part.lead and part.lead.kind in ("place", "name"):
                 kinds[part.lead.text] = "side"
     facts = [f for s in sentences for f in _facts(s, spans_of(s, known, kinds), kinds)]
-    title = (document.title or "").strip(" .")
     return make_story("en", title, document.date, _blocks(sentences), facts, "\n".join(sentences))
 
 

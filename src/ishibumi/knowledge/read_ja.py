@@ -88,7 +88,7 @@ def _near(phrases: Sequence[Phrase], at: int, e: Entity, found: Sequence[tuple[i
     places = [n + COMMA * sum(p.comma for p in phrases[:n]) for n in range(len(phrases))]
     rivals = {n for n, other in found if n != at and alike(other.kind, e.kind)}
     beside = (phrases[at].content[: e.start], phrases[at].content[e.end :])
-    words = [(w, places[at]) for w in beside if len(w) > 1]
+    words = [(w, places[at]) for w in beside if len(w) > 1 and not MEANINGLESS.match(w)]
     for n, p in enumerate(phrases):
         if n != at and n not in rivals and not MEANINGLESS.match(p.content):
             is_plain = p.is_verb and len(p.words) == 1

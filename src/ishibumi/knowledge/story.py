@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ishibumi.corpus.dates import format_date
+
 FORMS = {
     "ja": (
         ("{a}対{b}", "{a}対{b}戦", "{a}と{b}の対戦"),
@@ -26,9 +28,8 @@ FORMS = {
     ),
 }
 NAMED = ("country", "organisation", "side", "person", "name", "place")
-SIDES = ("country", "side", "organisation")
+SIDES = (("country",), ("side", "name", "place"), ("organisation",))  # the first surely, others in the title
 NUM_MAIN = 3
-LEAST = 3  # a name that counts for less is not what the document is about
 NUMBER_KINDS = ("number", "time", "minute", "count", "percent", "money")
 NUM_NEAR = 6
 
@@ -82,7 +83,7 @@ def make_story(
             counts[fact.answer, fact.kind] += 2
     for name, kind in counts:
         counts[name, kind] += 4 * (name in title) + 2 * (name in facts[0].sentence) - (kind == "place")
-    ranked = [key for key, n in counts.most_common() if n >= LEAST]
+    ranked = [key for key, _ in counts.most_common()]
     sides = _sides(ranked, title) if any(fact.kind == "score" for fact in facts) else ()
     main = sides or tuple(name for name, _ in ranked[:NUM_MAIN])
     dates = dates_of(date, language)
@@ -100,9 +101,10 @@ def _unambiguous(facts: Sequence[Fact]) -> tuple[Fact, ...]:
 
 def _sides(ranked: Sequence[tuple[str, str]], title: str) -> tuple[str, ...]:
     """The two sides of a contest: the first two names of one kind, those of the title before others."""
-    for wanted in SIDES:
-        found = sorted((name for name, kind in ranked if kind == wanted), key=lambda name: name not in title)
-        if len(found) > 1:
+    for kinds in SIDES:
+        found = [name for name, kind in ranked if kind == kinds[0] or (kind in kinds and name in title)]
+        found.sort(key=lambda name: name not in title)
+        if len(found) > 1 and any((name, kinds[0]) in ranked for name in found[:2]):
             return tuple(found[:2])
     return ()
 
@@ -111,9 +113,8 @@ def dates_of(date: dt.date | None, language: str) -> list[str]:
     """The document's date as a text writes it, in short and with its year."""
     if date is None:
         return []
-    if language == "ja":
-        return [f"{date.month}月{date.day}日", f"{date.year}年{date.month}月{date.day}日"]
-    return [f"{date.day} {date:%B}", f"{date.day} {date:%B} {date.year}", f"{date:%B} {date.day}, {date.year}"]
+    short = f"{date.month}月{date.day}日" if language == "ja" else f"{date.day} {date:%B}"
+    return [short, format_date(date, language)]
 
 
 def _subjects(
