@@ -141,9 +141,8 @@ def phrases_of(sentence: str) -> list[Phrase]:
     phrases: list[Phrase] = []
     for t in tokenize(drop_brackets(sentence).rstrip("。！？!?")):
         last = phrases[-1] if phrases else None
-        if t.text in "、，,":
-            if last:
-                last.comma = True
+        if t.text in "、，," and last:
+            last.comma = True
         elif t.pos[0] in ("補助記号", "空白") and not t.kind:
             if last and t.text in "・＝-―–/" and not last.tail:
                 last.words.append(t)
@@ -153,12 +152,8 @@ def phrases_of(sentence: str) -> list[Phrase]:
             (last.tail if last.tail else last.words).append(t)
         else:
             phrases.append(Phrase([t]))
-    links = (
-        phrases[:1]
-        if phrases and (phrases[0].words[0].pos[0] == "接続詞" or phrases[0].content + phrases[0].particle in LINKS)
-        else []
-    )
-    return phrases[len(links) :]
+    is_link = phrases and (phrases[0].words[0].pos[0] == "接続詞" or phrases[0].text.rstrip("、") in LINKS)
+    return phrases[1:] if is_link else phrases
 
 
 def _continues(last: Phrase, t: Token) -> bool:

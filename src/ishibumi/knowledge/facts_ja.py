@@ -24,6 +24,7 @@ TITLES = words(
 PERIODS = words("前半 後半 延長 延長前半 延長後半 上期 下期 アディショナル アディショナルタイム ロスタイム タイム")
 QUESTION_WORDS = {"person": "誰", "place": "どこ", "facility": "どこ", "country": "どこ", "organisation": "どこ"}
 NOT_IN_NAMES = "氏様君派家邸案妻兄弟親子ら側戦軍流型系弾砲発組役卿公王帝相職賞杯"
+JOINING, NOUNS = ("", "katakana", "latin", "unknown"), ("名詞", "接尾辞", "接頭辞", "記号")
 # What stands behind an unknown word that is a place: で, 市, のルーメン・スタジアム
 AT_PLACE = re.compile(f"で(?!す)|市|州|県|近郊|郊外|の[^、。はがをに]{{0,14}}(?:{'|'.join(FACILITY)})")
 
@@ -145,7 +146,8 @@ def _name_at(words: Sequence[Token], names: Names) -> tuple[int, str, str]:
         return 1, "place", ""
     if run:
         return run, "person", names.full.get("".join(x.text for x in words[:run]), "")
-    n = next((k for k, x in enumerate(words) if not _joins(x)), len(words))
+    ends = (x.kind not in JOINING or x.pos[0] not in NOUNS or x.text in TITLES for x in words)
+    n = next((k for k, is_end in enumerate(ends) if is_end), len(words))
     text, is_named = "".join(x.text for x in words[:n]), any(x.kind or x.pos[1] == "固有名詞" for x in words[:n])
     kind = _by_end(text) if n > 1 and t.text not in names.persons else ""
     if kind and (is_named or (kind == "facility" and len(text) > 4)):
@@ -158,11 +160,6 @@ def _name_at(words: Sequence[Token], names: Names) -> tuple[int, str, str]:
         n = next((k for k, x in enumerate(words) if x.pos[2] != "地名" and x.text not in PLACE), len(words))
         return n, "country" if n == 1 and t.pos[3] == "国" else "place", ""
     return 1, "name" if t.kind == "latin" or t.pos[1] == "固有名詞" else "", ""
-
-
-def _joins(t: Token) -> bool:
-    is_word = t.kind in ("", "katakana", "latin", "unknown") and t.pos[0] in ("名詞", "接尾辞", "接頭辞", "記号")
-    return is_word and t.text not in TITLES
 
 
 def _word_for(kind: str, text: str) -> str:

@@ -136,7 +136,6 @@ def _is_counter(token: Token, before: Token) -> bool:
         return False
     if token.pos[1] == "数詞":
         return before.text not in ("ぶり", "目", "ごと", "以上")
-    if token.text in (".", "・", ",") and before.pos[1] == "数詞":
-        return True
-    is_suffix = token.pos[0] == "接尾辞" and token.pos[1] == "名詞的" and token.text not in ("間際", "前", "後", "以降")
-    return is_suffix or token.pos[2] == "助数詞可能" or token.text in ("目", "%", "強", "票", "倍", "度目")
+    is_point = token.text in (".", "・", ",") and before.pos[1] == "数詞"
+    is_suffix = token.pos[:2] == ("接尾辞", "名詞的") and token.text not in ("間際", "前", "後", "以降")
+    return is_point or is_suffix or token.pos[2] == "助数詞可能" or token.text in ("目", "%", "強", "票", "倍")

@@ -13,11 +13,7 @@ OPEN = "open"  # the rule's name
 MAX_ANSWER_CHARACTERS = {"ja": 500, "en": 1200}
 OPEN_SHARE = 0.5  # so many open questions a document for each view
 ASKING = {
-    "ja": (
-        "{n}について教えてください。",
-        "{n}について詳しく教えてください。",
-        "{n}について知っていることを説明してください。",
-    ),
+    "ja": ("{n}について教えてください。", "{n}について詳しく教えて。", "{n}について説明してください。"),
     "en": ("Tell me about {n}.", "What is told in {n}?", "What do you know about {n}?"),
 }
 

@@ -55,9 +55,10 @@ def parts_of(sentence: str, spans: Sequence[Span]) -> list[Part]:
 
 
 def _part(sentence: str, start: int, text: str, spans: Sequence[Span]) -> Part:
-    link = re.match("(?:and|but|while|yet|so) ", text)
-    start, text = start + (link.end() if link else 0), text[link.end() if link else 0 :].rstrip(",;:—– ")
-    begins = start + len(re.match(rf"(?:[Tt]he |(?:{TITLES})\.? )?", text, re.IGNORECASE)[0])  # pyright: ignore
+    bare = re.sub("^(?:and|but|while|yet|so) ", "", text)
+    start, text = start + len(text) - len(bare), bare.rstrip(",;:—– ")
+    before = re.match(rf"(?:the|{TITLES})\.? ", text, re.IGNORECASE)
+    begins = start + (before.end() if before else 0)
     lead = next((s for s in spans if s.start == begins and s.kind in ACTORS), None)
     told = re.match(r" ([a-z]+) (\S.*)", text[lead.end - start :]) if lead else None
     return Part(start, text, lead, told[1], told[2]) if told and _is_finite(told[1]) else Part(start, text)

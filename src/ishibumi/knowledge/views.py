@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ishibumi.knowledge.asking import ask
 from ishibumi.knowledge.story import Story
 
-MAX_LINES = 16
+MAX_LINES = 10
 SHORTEST = 15
 ABOUT = {
     "ja": ("{n}について分かっていること。", "「{n}」とは。", "{n}: "),
