@@ -58,13 +58,11 @@ def ask(story: Story, *, wordings_per_fact: int, rng: random.Random) -> list[Ask
     """Up to `wordings_per_fact` questions about every fact, and as many in keywords."""
     out: list[Asked] = []
     for fact in story.facts:
-        fitting = [s for s in story.subjects if not _tells(s, fact.answer)]
+        fitting = [s for s in story.subjects if not _tells(s, fact.answer)] or [""]
+        rng.shuffle(fitting)
         for n, wording in enumerate(_wordings(story, fact, wordings_per_fact, rng)):
-            if n % max(len(fitting), 1) == 0:
-                rng.shuffle(fitting)
-            if fitting:
-                subject = fitting[n % len(fitting)]
-                out.append(Asked(wording.rule, _placed(story.language, subject, wording, rng), fact, wording.told))
+            text = _placed(story.language, fitting[n % len(fitting)], wording, rng)
+            out.append(Asked(wording.rule, text, fact, wording.told))
         for _ in range(wordings_per_fact):
             if text := _keywords(story, fact, rng):
                 out.append(Asked("keywords", text, fact))
@@ -75,7 +73,7 @@ def _wordings(story: Story, fact: Fact, count: int, rng: random.Random) -> list[
     """Natural wordings first, again in other contexts; holes where there are none, fewer of them."""
     natural = [w for w in fact.wordings if len(w.text) <= LONG]
     same_kind = {f.answer for f in story.facts if f.kind == fact.kind}
-    is_where = fact.kind != "facility" or re.search("〔　〕で|at (?:the )?____", fact.hole)
+    is_where = fact.kind != "facility" or re.search("〔　〕で|[Aa]t (?:the )?____", fact.hole)
     if len(same_kind) == 1 and is_where and fact.kind in ONLY[story.language]:
         natural += [Wording("only", text) for text in ONLY[story.language][fact.kind]]
     hole = Wording("cloze", rng.choice(CLOZES[story.language]).format(s=fact.hole))
@@ -86,14 +84,15 @@ def _wordings(story: Story, fact: Fact, count: int, rng: random.Random) -> list[
 
 
 def _placed(language: str, subject: str, wording: Wording, rng: random.Random) -> str:
-    placed = rng.choice(CONTEXTS[language]).format(n=subject, q=wording.text)
+    placed = rng.choice(CONTEXTS[language]).format(n=subject, q=wording.text) if subject else wording.text
     return placed[0].upper() + placed[1:]
 
 
 def _keywords(story: Story, fact: Fact, rng: random.Random) -> str:
     """«韓国 チェコ 67分 追いつく 誰？»: what is left of any wording when its grammar is taken away."""
     near = [w for w in fact.near if not _tells(w, fact.answer)]
-    names = [n for n in story.main if not _tells(n, fact.answer)]
+    rivals = {f.answer for f in story.facts if f.sentence == fact.sentence and f.kind == "person"}
+    names = [n for n in story.main if not _tells(n, fact.answer) and (n not in rivals or fact.kind != "person")]
     if not near or not names:
         return ""
     words = [near[0], *rng.sample(near[1:], min(len(near) - 1, rng.choice((0, 1, 1, 2))))]
