@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from ishibumi.knowledge.japanese import Token, drop_brackets, tokenize
 from ishibumi.knowledge.predicates_ja import Ending, ending_of, is_past
 
-LINKS = ("一方", "その後", "このため", "その結果", "だが", "なお", "また", "ところが")  # beside conjunctions
+LINKS = ("一方", "それで", "それでも", "だが", "なお", "また", "ところが")  # beside conjunctions
 BESIDE_VERBS = ("いる", "ある", "おる", "くる", "いく", "しまう", "おく", "もらう", "くれる", "くださる")
 CHAINS = ("が", "ので", "から", "し", "けれど", "けれども", "ものの", "と", "ば")
 LEADING = ("は", "が", "も")
@@ -78,6 +78,8 @@ def clauses_of(sentence: str) -> list[Clause]:
             part = phrases[start : i + 1]
             ending = ending_of(part[-1].words, part[-1].tail, past=past, closes_sentence=i + 1 == len(phrases))
             is_led = _leads(part[:-1])
+            if ending and ending.noun and not part[-1].tail and any(p.particle == "が" for p in part):
+                ending = None  # 30分に山田が追加点。
             out.append(Clause((*([topic] if topic and not is_led else []), *part), ending))
             topic = _topic(part) if is_led else topic
             start = i + 1
@@ -110,7 +112,8 @@ def _closes(phrases: list[Phrase], i: int) -> bool:
     last = (p.tail or p.words)[-1]
     if p.is_noun and not p.tail:  # …が快勝、… / 会場はパリ、観客は…
         own, following = _leads(phrases[:i]), _leads(phrases[i + 1 : i + 2])
-        return own and (p.words[-1].pos[2] == "サ変可能" or (following and phrases[i - 1].particle == "は"))
+        is_bare = p.words[-1].pos[2] == "サ変可能" or phrases[i - 1].particle == "が"
+        return own and (is_bare or (following and phrases[i - 1].particle == "は"))
     if p.is_noun and p.particle == "で":
         return i > 0 and phrases[i - 1].particle == "は" and p.words[-1].kind in ("number", "katakana", "unknown")
     if last.text in ("て", "で"):

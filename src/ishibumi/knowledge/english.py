@@ -92,7 +92,7 @@ def is_common(word: str) -> bool:
 
 def known_names(sentences: Sequence[str]) -> frozenset[str]:
     """Words with a capital inside of sentences: those are names also where a sentence begins with them."""
-    inside = [w for s in sentences for w in re.findall(r"(?<=[a-z,;0-9] )[A-Z][\w’'-]+", s)]
+    inside = (w for s in sentences for w in re.findall(r"(?<=[a-z,;0-9] )[A-Z][\w’'-]+", s))
     return frozenset(re.sub(r"['’]s$", "", w) for w in inside)
 
 

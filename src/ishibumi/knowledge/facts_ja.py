@@ -1,6 +1,7 @@
 """What can be asked for in a Japanese phrase: names, figures, dates and places, with their question words."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -9,7 +10,8 @@ from ishibumi.knowledge.japanese import NUMERAL, Token, analyser, tokenize
 from ishibumi.knowledge.words import words
 
 FACILITY = words(
-    "スタジアム 競技場 球場 会館 ホール アリーナ ドーム センター 体育館 会議室 公園 図書館 美術館 博物館 病院 空港 大橋"
+    "スタジアム フィールド 競技場 球場 会館 ホール アリーナ ドーム センター 体育館 会議室 公園 図書館 美術館 博物館 "
+    "病院 空港 大橋"
 )
 PLACE = words("県 市 町 村 区 都 府 州 島 駅 港 寺 神社 城 半島 地方 海岸 湾 会場 本部 近郊 郊外 広場 川 山")
 ORGANISATION = words(
@@ -70,12 +72,9 @@ def names_of(texts: Sequence[str]) -> Names:
                 found["".join(x.text for x in tokens[i : i + _person_length(tokens[i:])])] = None
             elif t.kind == "unknown" and after.startswith(TITLES):
                 titled.add(t.text)
-    parts: dict[str, set[str]] = {}
-    for name in found:
-        pieces = re.split("[・＝=]", name)[1:] or [tokenize(name)[0].text]
-        for part in (p for p in pieces if 1 < len(p) < len(name)):
-            parts.setdefault(part, set()).add(name)
-    full = {part: next(iter(names)) for part, names in parts.items() if len(names) == 1}
+    called = [(p, name) for name in found for p in re.split("[・＝=]", name)[1:] or [tokenize(name)[0].text]]
+    num_called = Counter(short for short, _ in called)
+    full = {short: name for short, name in called if num_called[short] == 1 < len(short) < len(name)}
     is_foreign = any("・" in name for name in found)
     return Names(full, frozenset({*found, *full, *titled}), frozenset(places - set(full)), is_foreign)
 

@@ -90,10 +90,9 @@ def wordings_of(part: Part, span: Span, answer: str) -> Iterator[Wording]:
     if is_in_compound or is_bare or len(part.text) > LONG or part.text.split()[0].lower().strip(",") in POINTING:
         return
     if span == part.lead:
-        is_thing = part.verb in ("is", "was", "are", "were") and span.kind != "person"
         verb = {"were": "was", "are": "is", "have": "has"}.get(part.verb, part.verb)
         told = f"It was {answer} that {part.verb} {part.rest}."
-        yield Wording("subject", f"{'what' if is_thing else 'who'} {verb} {part.rest}?", told)
+        yield Wording("subject", f"{word_for(span)} {verb} {part.rest}?", told)
         return
     yield _in_place(span, before, after)
     found = PREPOSITION.search(before)

@@ -55,11 +55,10 @@ def _in_place(clause: Clause, ending: Ending, i: int, e: Entity) -> Iterator[Wor
     """The clause with the question word where the answer stood."""
     phrase = clause.phrases[i]
     particle = PLAIN_PARTICLES.get(phrase.particle, phrase.particle)
-    if particle == "" and not is_moment(e) and e.kind != "number":
+    is_led = any(p.particle in ("が", "は", "も") for p in clause.phrases[:-1] if p is not phrase)
+    if (particle == "" and not is_moment(e) and e.kind != "number") or (particle in ("は", "も") and is_led):
         return
     if particle in ("は", "も"):
-        if any(p.particle in ("が", "は", "も") for p in clause.phrases[:-1] if p is not phrase):
-            return
         particle = "が"
     elif is_moment(e) and particle in ("", "に"):
         particle = "" if e.word == "いつ" else "に"

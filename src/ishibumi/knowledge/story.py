@@ -86,7 +86,10 @@ def make_story(
     ranked = [key for key, _ in counts.most_common()]
     sides = _sides(ranked, title) if any(fact.kind == "score" for fact in facts) else ()
     main = sides or tuple(name for name, _ in ranked[:NUM_MAIN])
-    dates = dates_of(date, language)
+    dates: list[str] = []
+    if date:
+        short = f"{date.month}月{date.day}日" if language == "ja" else f"{date.day} {date:%B}"
+        dates = [short, format_date(date, language)]
     subjects = _subjects(language, title, dates, main, sides)
     source = "\n".join([title, text, *dates])
     return Story(language, title, tuple(dict.fromkeys(statements)), _unambiguous(facts), main, subjects, source)
@@ -107,14 +110,6 @@ def _sides(ranked: Sequence[tuple[str, str]], title: str) -> tuple[str, ...]:
         if len(found) > 1 and any((name, kinds[0]) in ranked for name in found[:2]):
             return tuple(found[:2])
     return ()
-
-
-def dates_of(date: dt.date | None, language: str) -> list[str]:
-    """The document's date as a text writes it, in short and with its year."""
-    if date is None:
-        return []
-    short = f"{date.month}月{date.day}日" if language == "ja" else f"{date.day} {date:%B}"
-    return [short, format_date(date, language)]
 
 
 def _subjects(
