@@ -55,10 +55,13 @@ def _measure(run: Run, name: str) -> None:
         for q in read_questions([run.resolve(p) for p in run.settings.exam.questions])
         if q.document_id in ids and not q.other_document_ids and q.split != UNANSWERABLE
     ]
-    found = coverage(items, [(q.document_id, [q.answer, *q.accept]) for q in asked])
+    wanted = [(q.document_id, [q.answer, *q.accept]) for q in asked]
+    found = coverage(items, wanted)
+    in_words = coverage([i for i in items if i.rule not in ("cloze", "keywords")], wanted)
     questions = Counter(i.document_id for i in items if i.kind == "question")
     print(
-        f"{name}: {sum(found)} of {len(found)} facts asked ({sum(found) / len(found):.1%}); {len(documents)} documents,"
+        f"{name}: {sum(found)} of {len(found)} facts asked ({sum(found) / len(found):.1%}), without holes and keywords"
+        f" {sum(in_words) / len(found):.1%}; {len(documents)} documents,"
         f" questions a document {sum(questions.values()) / len(documents):.1f} (least {min(questions.values())}),"
         f" views {sum(i.kind == 'view' for i in items) / len(documents):.1f}; characters {_characters(items):,}"
     )

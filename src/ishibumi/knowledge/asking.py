@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from ishibumi.knowledge.checks import comparable
 from ishibumi.knowledge.story import Fact, Story, Wording
 
-HOLE_SHARE = 0.5  # of the facts that can be asked for otherwise too
-LONG = 90  # characters of a question without its context that are asked gladly
+HOLE_SHARE = 0.25  # of the facts that can be asked for otherwise too
+LONG = {"ja": 90, "en": 200}  # characters of a question without its context that are asked gladly
 CONTEXTS = {
     "ja": (
         "{n}で、{q}",
@@ -71,7 +71,7 @@ def ask(story: Story, *, wordings_per_fact: int, rng: random.Random) -> list[Ask
 
 def _wordings(story: Story, fact: Fact, count: int, rng: random.Random) -> list[Wording]:
     """Natural wordings first, again in other contexts; holes where there are none, fewer of them."""
-    natural = [w for w in fact.wordings if len(w.text) <= LONG]
+    natural = [w for w in fact.wordings if len(w.text) <= LONG[story.language]]
     same_kind = {f.answer for f in story.facts if f.kind == fact.kind}
     is_where = fact.kind != "facility" or re.search("〔　〕で|[Aa]t (?:the )?____", fact.hole)
     if len(same_kind) == 1 and is_where and fact.kind in ONLY[story.language]:

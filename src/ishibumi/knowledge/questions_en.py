@@ -23,7 +23,7 @@ from ishibumi.knowledge.words import words
 WORDS = {
     "person": "who", "name": "what", "side": "who", "place": "what place", "facility": "what place",
     "date": "what date", "time": "what time", "score": "what score", "minute": "which minute",
-    "money": "how much money", "percent": "what percentage", "count": "how many",
+    "money": "how much money", "percent": "what percentage", "count": "what number",
 }  # fmt: skip
 ACTORS = ("person", "name", "side", "place")
 AUXILIARIES = frozenset(words("is are was were has have had will would can could may might must did does do"))
@@ -86,8 +86,7 @@ def wordings_of(part: Part, span: Span, answer: str) -> Iterator[Wording]:
     """All the ways to ask for the span."""
     before, after = part.text[: span.start - part.start], part.text[span.end - part.start :]
     is_in_compound = span.kind == "score" and re.match(r"[ -](?!(?:in|at|on|to|for|by|after|with)\b)[a-z]", after)
-    is_bare = span.kind == "count" and " " not in span.text
-    if is_in_compound or is_bare or len(part.text) > LONG or part.text.split()[0].lower().strip(",") in POINTING:
+    if is_in_compound or len(part.text) > LONG or part.text.split()[0].lower().strip(",") in POINTING:
         return
     if span == part.lead:
         verb = {"were": "was", "are": "is", "have": "has"}.get(part.verb, part.verb)
