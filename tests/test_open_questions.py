@@ -8,7 +8,8 @@ import pytest
 from ishibumi.corpus.documents import Document
 from ishibumi.exam.drawn import drawn_questions
 from ishibumi.knowledge.generator import items_of
-from ishibumi.knowledge.open_questions import OPEN, beginning, open_questions
+from ishibumi.knowledge.items import OPEN
+from ishibumi.knowledge.open_questions import beginning, open_questions
 
 MATCH = Document(
     "m",

@@ -21,8 +21,7 @@ from ishibumi.cli import app
 from ishibumi.corpus.read import load_documents
 from ishibumi.exam.questions import read_questions
 from ishibumi.knowledge.generator import items_of, make_items
-from ishibumi.knowledge.items import load_held_out, load_items
-from ishibumi.knowledge.open_questions import OPEN
+from ishibumi.knowledge.items import OPEN, load_held_out, load_items
 from ishibumi.training.checkpoint import checkpoints
 
 STAGES = ["corpus", "knowledge", "cpt", "sft", "before", "exam", "report"]

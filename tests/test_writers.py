@@ -17,6 +17,8 @@ import tiny
 from ishibumi.corpus.documents import Document
 from ishibumi.errors import ArtifactError, ModelError, UsageError
 from ishibumi.knowledge import writer_endpoint
+from ishibumi.knowledge.generator import without_common_answers
+from ishibumi.knowledge.items import Item, is_open
 from ishibumi.knowledge.prompts import prompt_for
 from ishibumi.knowledge.reply_cache import NAME, Request, load_replies, save_reply
 from ishibumi.knowledge.writer_endpoint import NOT_ASKED
@@ -496,3 +498,24 @@ def test_questions_that_no_document_answers_are_learned_as_refusals() -> None:
         ("What was the crowd whe", "I do not know", ""),
     ]
     assert written.refused["another document may answer"] == 1  # d1 tells of game 1
+
+
+def test_a_refusal_is_no_common_answer_and_a_word_of_every_document_is() -> None:
+    refusals = [Item(f"d{n}", "question", "endpoint:unknown", f"Who paid for {n}?", "I do not know") for n in range(8)]
+    common = [Item(f"d{n}", "question", "endpoint:questions", f"What was {n}?", "a game") for n in range(8)]
+    assert without_common_answers([*refusals, *common], 8) == refusals
+
+
+def test_an_overview_is_sentences_with_the_documents_figures_and_names() -> None:
+    reply = (
+        "Q: Tell me about game 0. | Q: What happened in game 0? | A: Spain won. It was 2-0.\n"
+        "Q: Explain game 0. | A: Spain won. It was 7-0."
+    )
+    document = replace(DOCUMENTS[0], text="Spain won game 0 by 2-0.")
+    request = Request("k", "d0", prompt_for(document, "overview"))
+    written = read_replies("endpoint", [document], [(request, Reply(reply, True, 9))])
+    assert [(item.text, item.answer) for item in written.items] == [
+        ("Tell me about game 0.", "Spain won. It was 2-0."),
+        ("What happened in game 0?", "Spain won. It was 2-0."),
+    ]
+    assert written.refused["figure not in the document"] == 1 and all(map(is_open, written.items))

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from ishibumi.corpus.documents import Document
 from ishibumi.exam.questions import Question
-from ishibumi.knowledge.items import Item
-from ishibumi.knowledge.open_questions import OPEN
+from ishibumi.knowledge.items import Item, is_open
 
 
 def drawn_questions(
@@ -20,7 +19,7 @@ def drawn_questions(
 
     Their ids begin with the split; their kind is the rule that made them.
     """
-    asked = [i for i in items if i.kind == "question" and i.rule != OPEN and i.document_id in documents]
+    asked = [i for i in items if i.kind == "question" and not is_open(i) and i.document_id in documents]
     picks = random.Random(f"{seed} {split} questions").sample(range(len(asked)), min(count, len(asked)))
     found: list[Question] = []
     for pick in sorted(picks):

@@ -1,7 +1,7 @@
 """Checks of generated items: ([Item], source) → (kept items, how many were refused and why).
 
-An item is in its document's language, no longer than is useful, and has no figure that the document has not; an answer
-stands in the document, as it is or with each of its words and figures.
+An item is in its document's language, no longer than is useful, and has no figure that the document has not; a short
+answer stands in the document, as it is or with each of its words and figures.
 """
 
 import functools
@@ -11,9 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ishibumi.knowledge.items import Item, is_unknown
+from ishibumi.knowledge.items import Item, is_open, is_unknown
 from ishibumi.knowledge.open_questions import MAX_ANSWER_CHARACTERS as MAX_OPEN_CHARACTERS
-from ishibumi.knowledge.open_questions import OPEN
 from ishibumi.knowledge.words import words
 
 MAX_ANSWER_CHARACTERS = {"ja": 40, "en": 80}
@@ -92,9 +91,10 @@ def _fault(item: Item, source: _Source, language: str) -> str:
         return "another language"
     if is_unknown(item):  # it may name what the document does not have
         return "long question" if len(item.text) > MAX_QUESTION_CHARACTERS[language] else ""
-    if not figures(_ORDINAL.sub("", item.text)) <= source.figures:
+    told = f"{item.text} {item.answer}" if is_open(item) else item.text
+    if not figures(_ORDINAL.sub("", told)) <= source.figures:
         return "figure not in the document"
-    if not all(_is_known_name(name, source) for name in _NAMES.findall(unicodedata.normalize("NFKC", item.text))):
+    if not all(_is_known_name(name, source) for name in _NAMES.findall(unicodedata.normalize("NFKC", told))):
         return "name not in the document"
     return _fault_of_view(item, source) if item.kind == "view" else _fault_of_question(item, source, language)
 
@@ -123,11 +123,11 @@ def _fault_of_view(item: Item, source: _Source) -> str:
 
 def _fault_of_question(item: Item, source: _Source, language: str) -> str:
     answer = comparable(item.answer)
-    if not answer or not _stands_in(item.answer, source):
+    if not answer or not (is_open(item) or _stands_in(item.answer, source)):
         return "answer not in the document"
-    if item.rule != "which" and answer in comparable(item.text):
+    if answer in comparable(item.text):
         return "question holds its answer"
-    if len(item.answer) > (MAX_OPEN_CHARACTERS if item.rule == OPEN else MAX_ANSWER_CHARACTERS)[language]:
+    if len(item.answer) > (MAX_OPEN_CHARACTERS if is_open(item) else MAX_ANSWER_CHARACTERS)[language]:
         return "long answer"
     if len(item.text) > MAX_QUESTION_CHARACTERS[language]:
         return "long question"

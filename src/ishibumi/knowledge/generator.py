@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ishibumi.corpus.documents import Document
-from ishibumi.knowledge import asking_ja, contexts_en, contexts_ja, rules_en, views_en, views_ja
+from ishibumi.knowledge import read_en, read_ja
+from ishibumi.knowledge.asking import ask
 from ishibumi.knowledge.checks import check_items
-from ishibumi.knowledge.items import Item, is_unknown
-from ishibumi.knowledge.keywords_ja import keyword_questions
-from ishibumi.knowledge.open_questions import OPEN, OPEN_SHARE, open_questions
+from ishibumi.knowledge.items import OPEN, Item, is_unknown
+from ishibumi.knowledge.open_questions import OPEN_SHARE, open_questions
+from ishibumi.knowledge.views import views_of
 
 MAX_GIVING = 3  # so many documents may give an answer in any case
 
@@ -46,47 +47,13 @@ def items_of(
     document: Document, *, views_per_document: int, wordings_per_fact: int, seed: int
 ) -> tuple[list[Item], Counter[str]]:
     """One document's items, and how many were refused by reason."""
-    rng = _random(seed, document.id)
-    read = _english if document.language == "en" else _japanese
-    views, questions, source = read(document, views_per_document, wordings_per_fact, rng)
+    rng = random.Random(hashlib.sha256(f"{seed}\0{document.id}".encode()).digest())
+    story = (read_en if document.language == "en" else read_ja).read_story(document)
+    views = views_of(story, count=views_per_document, rng=rng)
     items = [Item(document.id, "view", rule, text) for rule, text in views]
-    items += [Item(document.id, "question", *question) for question in questions]
-    return check_items(items, source=source, language=document.language)
-
-
-def _random(seed: int, document_id: str) -> random.Random:
-    """A generator of random numbers that depends on the seed and this document only."""
-    return random.Random(hashlib.sha256(f"{seed}\0{document_id}".encode()).digest())
-
-
-def _japanese(
-    document: Document, num_views: int, num_wordings: int, rng: random.Random
-) -> tuple[list[tuple[str, str]], list[tuple[str, str, str, str]], str]:
-    story = contexts_ja.read_story(document)
-    views = views_ja.views_of(story, count=num_views, rng=rng)
-    asked = asking_ja.ask(story, wordings_per_fact=num_wordings, rng=rng)
-    questions = [(w.rule, text, w.answer, evidence) for w, text, evidence in asked]
-    for sentence in story.sentences:
-        found = keyword_questions(story, sentence, rng, num_wordings)
-        questions += [("keywords", text, answer, sentence.text) for text, answer in found]
-    questions += _open(document, [c.text for c in story.contexts], num_views if num_wordings else 0, rng)
-    return views, questions, story.source
-
-
-def _english(
-    document: Document, num_views: int, num_wordings: int, rng: random.Random
-) -> tuple[list[tuple[str, str]], list[tuple[str, str, str, str]], str]:
-    story = contexts_en.read_story(document)
-    views = views_en.views_of(story, count=num_views, rng=rng)
-    asked = rules_en.ask(story, wordings_per_fact=num_wordings, rng=rng)
-    questions = [(w.rule, text, w.answer, sentence) for w, text, sentence in asked]
-    questions += _open(document, list(story.contexts), num_views if num_wordings else 0, rng)
-    return views, questions, story.source
-
-
-def _open(
-    document: Document, contexts: list[str], num_views: int, rng: random.Random
-) -> list[tuple[str, str, str, str]]:
-    """Open questions, in proportion to the views."""
-    count = round(OPEN_SHARE * num_views)
-    return [(OPEN, text, answer, "") for text, answer in open_questions(document, contexts, count=count, rng=rng)]
+    for asked in ask(story, wordings_per_fact=wordings_per_fact, rng=rng):
+        items.append(Item(document.id, "question", asked.rule, asked.text, asked.fact.answer, asked.fact.sentence))
+    num_open = round(OPEN_SHARE * views_per_document) if wordings_per_fact else 0
+    for text, answer in open_questions(document, story.subjects, count=num_open, rng=rng):
+        items.append(Item(document.id, "question", OPEN, text, answer))
+    return check_items(items, source=story.source, language=document.language)

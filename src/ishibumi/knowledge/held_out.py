@@ -8,9 +8,8 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
-from ishibumi.knowledge.items import Item
+from ishibumi.knowledge.items import Item, is_open
 from ishibumi.knowledge.leaks import language_of, remove_leaks
-from ishibumi.knowledge.open_questions import OPEN
 
 WHOLE = 200  # tokens: no question has as many, so that only a whole one counts as repeated
 
@@ -23,7 +22,7 @@ def hold_out(items: Sequence[Item], *, share: float, seed: int) -> tuple[list[It
     """
     if not share:
         return list(items), []
-    questions = [item for item in items if item.kind == "question" and item.rule != OPEN]
+    questions = [item for item in items if item.kind == "question" and not is_open(item)]
     shapes = {
         (language, rule)
         for language in ("en", "ja")

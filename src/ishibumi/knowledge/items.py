@@ -15,7 +15,7 @@ class Item:
     `text` is the view, or the question; `answer` is empty for a view; `evidence` is the sentence that holds the answer;
     `rule` names what made it: a rule, or the kind of prompt that a model or an endpoint was given.
 
-        Item("ja-m104", "view", "title_from_text", "次の記事の見出しは何か。…", "")
+        Item("ja-m104", "view", "titled", "…\n見出し: スペインが優勝", "")
         Item("ja-m104", "question", "cleft", "106分に決勝点を決めたのは誰ですか？", "フェラン・トーレス")
         Item("ja-m104", "question", "model:reverse", "決勝を戦った2か国の一方は？", "スペイン")
     """
@@ -36,12 +36,19 @@ class Item:
 
 REFUSALS = {"ja": "分かりません", "en": "I do not know"}  # the answers to what no document tells
 UNKNOWN = "unknown"  # the end of the rule of such questions
+OPEN = "open"  # the rule of questions that ask for all that a document tells
+OVERVIEW = "overview"  # the end of the rule of such questions that a model wrote
 HELD_OUT_FILE = "held_out.jsonl"
 
 
 def is_unknown(item: Item) -> bool:
     """Whether the item asks what its document does not tell, so that the answer is a refusal."""
     return item.rule.endswith(f":{UNKNOWN}")
+
+
+def is_open(item: Item) -> bool:
+    """Whether the item asks for all that is known of something, so that the answer is some sentences."""
+    return item.rule == OPEN or item.rule.endswith(f":{OVERVIEW}")
 
 
 def load_items(directory: Path) -> list[Item]:

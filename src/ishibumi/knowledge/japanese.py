@@ -13,8 +13,6 @@ from functools import lru_cache
 
 from sudachipy import Dictionary, SplitMode, Tokenizer
 
-from ishibumi.knowledge.words import words
-
 NUMERAL = r"(?:\d[\d,.]*(?:[百千万億兆]\d*)*|[一二三四五六七八九十]+)"
 FIXED = re.compile(
     r"(?P<quote>「[^「」]{1,40}」|『[^『』]{1,40}』)"
@@ -25,29 +23,8 @@ FIXED = re.compile(
     r"|(?P<katakana>[ァ-ヴー]{2,}(?:[・＝=][ァ-ヴー]+)+)"
     r"|(?P<latin>[A-Za-z][A-Za-z0-9&.'-]*(?: [A-Z0-9][A-Za-z0-9&.'-]*)*)"
 )
-PLACE_END = words(
-    "県 市 町 村 区 都 府 州 島 駅 港 空港 スタジアム 競技場 球場 会館 ホール "
-    "公園 図書館 美術館 博物館 寺 神社 城 大橋 半島 地方 海岸 湾 会議室 会場 "
-    "本部 近郊 郊外 アリーナ ドーム センター 病院 広場 跡地 市役所 川 山"
-)
-ORG_END = words(
-    "党 省 庁 社 大学 高校 中学校 小学校 委員会 銀行 協会 連盟 組合 機構 "
-    "研究所 チーム 代表 電機 電力 製作所 ホールディングス グループ 球団 "
-    "新聞 裁判所 議会 政府 事務局 財団 連合 軍 クラブ"
-)
-TITLES = frozenset(
-    words(
-        "氏 さん 選手 監督 首相 大統領 社長 会長 市長 知事 教授 議員 大臣 委員 "
-        "委員長 主将 投手 捕手 元首相 相 総裁 幹事長 長官 博士 町長 村長 理事長 "
-        "部長 課長 弁護士 記者 さま 様 君 ら 夫妻 会長 副大統領 王 女王 皇帝 "
-        "天皇 名人 棋士"
-    )
-)
+NAMES = (("人名", "一般"), ("人名", "姓"), ("人名", "名"), ("地名", "一般"))
 VOICES = ("助動詞-レル", "助動詞-ラレル", "助動詞-セル", "助動詞-サセル")
-GODAN = {row[0]: row for row in ("うい", "くき", "ぐぎ", "すし", "つち", "ぬに", "ぶび", "むみ", "るり")}
-PAST = dict(
-    zip("うくぐすつぬぶむる", ["った", "いた", "いだ", "した", "った", "んだ", "んだ", "んだ", "った"], strict=True)
-)
 
 
 @dataclass(frozen=True)
@@ -58,11 +35,6 @@ class Token:
     pos: tuple[str, ...]
     lemma: str
     kind: str = ""
-
-    @property
-    def is_function(self) -> bool:
-        """Whether it belongs to the tail of a phrase."""
-        return self.pos[0] in ("助詞", "助動詞")
 
     @property
     def inflects(self) -> bool:
@@ -129,17 +101,11 @@ def _join_katakana(tokens: list[Token]) -> list[Token]:
     """Katakana words that touch and of which one is unknown or a name, made one name (イースト + ラザフォード)."""
     out: list[Token] = []
     for t in tokens:
-        last = out[-1] if out else None
-        both = (
-            last and re.fullmatch("[ァ-ヴー]+", last.text) and re.fullmatch("[ァ-ヴー]+", t.text) and t.pos[0] == "名詞"
-        )
-        if (
-            last
-            and both
-            and any(x.kind == "unknown" or (x.pos[2] in ("人名", "地名") and x.pos[3] != "国") for x in (last, t))
-        ):
-            text = last.text + t.text
-            out[-1] = Token(text, (*last.pos[:1], "普通名詞", "一般", *last.pos[3:]), text, "unknown")
+        pair = (*out[-1:], t)
+        is_katakana = len(pair) == 2 and all(re.fullmatch("[ァ-ヴー]+", x.text) for x in pair) and t.pos[0] == "名詞"
+        if is_katakana and any(x.kind == "unknown" or x.pos[2:4] in NAMES for x in pair):
+            text = out[-1].text + t.text
+            out[-1] = Token(text, (*out[-1].pos[:1], "普通名詞", "一般", *out[-1].pos[3:]), text, "unknown")
         else:
             out.append(t)
     return out
@@ -170,25 +136,6 @@ def _is_counter(token: Token, before: Token) -> bool:
         return False
     if token.pos[1] == "数詞":
         return before.text not in ("ぶり", "目", "ごと", "以上")
-    if token.text in (".", "・", ",") and before.pos[1] == "数詞":
-        return True
-    is_suffix = token.pos[0] == "接尾辞" and token.pos[1] == "名詞的" and token.text not in ("間際", "前", "後", "以降")
-    return is_suffix or token.pos[2] == "助数詞可能" or token.text in ("目", "%", "強", "票", "倍", "度目")
-
-
-def stem_of(token: Token) -> str:
-    """The form before ます."""
-    lemma = token.lemma
-    if token.pos[4].startswith("五段"):
-        return lemma[:-1] + GODAN[lemma[-1]][1]
-    if token.pos[4].startswith("サ行"):
-        return lemma[:-2] + ("じ" if lemma.endswith("ずる") else "し")
-    return "き" if lemma == "くる" else lemma[:-1]
-
-
-def past_of(token: Token) -> str:
-    """The plain past."""
-    lemma = token.lemma
-    if token.pos[4].startswith("五段"):
-        return lemma[:-1] + ("った" if lemma in ("行く", "いく") else PAST[lemma[-1]])
-    return stem_of(token) + "た"
+    is_point = token.text in (".", "・", ",") and before.pos[1] == "数詞"
+    is_suffix = token.pos[:2] == ("接尾辞", "名詞的") and token.text not in ("間際", "前", "後", "以降")
+    return is_point or is_suffix or token.pos[2] == "助数詞可能" or token.text in ("目", "%", "強", "票", "倍")

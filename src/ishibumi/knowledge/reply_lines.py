@@ -80,8 +80,10 @@ def _cells(line: str) -> list[str]:
 
 
 def _bare(answer: str) -> str:
-    """An answer without the quotes around it and the full stop after it («U.S.» keeps its own)."""
-    answer = answer.strip().rstrip("。")
-    quoted = _QUOTED.fullmatch(answer)
+    """An answer without the quotes around it and the full stop after it («U.S.» and several sentences keep theirs)."""
+    answer = answer.strip()
+    if answer.count("。") > 1:
+        return answer
+    quoted = _QUOTED.fullmatch(answer.rstrip("。"))
     answer = (quoted[1] if quoted else answer).strip().rstrip("。")
     return answer[:-1] if answer.endswith(".") and answer.count(".") == 1 else answer
