@@ -5,7 +5,7 @@ python experiments/variants.py SETTINGS.toml KNOWLEDGE_DIR OUT.jsonl 'cpt.rank=3
 Each argument after OUT is a variant: settings that differ, separated by spaces («base» for none). KNOWLEDGE_DIR has
 documents.jsonl and items.jsonl as the stages corpus and knowledge wrote them, and gets the texts that the base writes
 and what the base knows, which all variants share. A variant may name other items with items=FILE and shares of what was
-learned with kept=1,0.85, each of which sits the exam; «rehearse» only asks the base. Answers go to OUT.answers.jsonl.
+learned with kept=1,0.85, each of which sits the exam; one with «rehearse» only asks the base. Answers: OUT.answers.jsonl.
 """
 
 import json
@@ -52,7 +52,7 @@ def main() -> None:
         run = load(settings_path, pairs)
         examine(run, load_model(run.settings.model, run.base_dir), items, knowledge, knowledge / "base", "before")
         model = load_model(run.settings.model, run.base_dir)
-        if variant == "rehearse":
+        if "rehearse" in variant.split():
             rehearsal(run, model, knowledge)
             continue
         row = {"variant": variant, **train(run, model, items, knowledge)}
