@@ -5,7 +5,7 @@ python experiments/variants.py SETTINGS.toml KNOWLEDGE_DIR OUT.jsonl 'cpt.rank=3
 Each argument after OUT is a variant: settings that differ, separated by spaces («base» for none). KNOWLEDGE_DIR has
 documents.jsonl and items.jsonl as the stages corpus and knowledge wrote them, and gets the texts that the base writes
 and what the base knows, which all variants share. A variant may name other items with items=FILE and shares of what was
-learned with kept=1,0.85, each of which sits the exam; one with «rehearse» only asks the base. Answers: OUT.answers.jsonl.
+learned with kept=1,0.85, each of which sits the exam; «rehearse» among them only asks the base.
 """
 
 import json
