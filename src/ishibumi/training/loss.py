@@ -59,9 +59,10 @@ class _CrossEntropySum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         grad_hidden, grad_head = ctx.grads
-        grad_hidden = grad_hidden * grads[0].to(grad_hidden.dtype)
+        ctx.grads = None  # the loss lives on, and with it this object, while the layers' gradients are made
+        grad_hidden.mul_(grads[0].to(grad_hidden.dtype))
         if grad_head is not None:
-            grad_head = (grad_head * grads[0]).to(ctx.head_dtype)
+            grad_head = grad_head.mul_(grads[0]).to(ctx.head_dtype)
         return grad_hidden, grad_head, None, None, None
 
 
