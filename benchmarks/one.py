@@ -5,6 +5,7 @@ python benchmarks/one.py unsloth --shape 13b --rows 4 --row-tokens 2048 --checkp
 """
 
 import argparse
+import importlib
 import json
 import statistics
 import tempfile
@@ -14,28 +15,19 @@ from pathlib import Path
 from typing import Any
 
 NUM_WARM_UP = 3  # steps that the median leaves out
+# Parts of ishibumi's speed that can be left out: (module, constant, its value then).
+WITHOUT: dict[str, tuple[str, str, Any]] = {
+    "causal": ("attention", "CAUSAL_KERNELS", False),  # blockwise attention for rows of one text, too
+    "turned": ("compiled", "KEEPS_TURNED", False),  # fp8 weights are turned at every step
+    "inside": ("compiled", "RECOMPUTES_INSIDE", False),  # whole layers are computed again, around the compiler
+    "again": ("compiled", "KEEPS_INPUTS", True),  # inputs of products are kept
+    "together": ("adapters", "ONE_INPUT", ()),  # every A reads its input by itself
+}
 
 
 def main() -> None:
     """Run the trainer that the command line names."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("trainer", choices=["ishibumi", "unsloth", "peft", "save"])
-    parser.add_argument("--shape", default="270m")
-    parser.add_argument("--rows", type=int, default=4, help="rows a step, all in one pass")
-    parser.add_argument("--row-tokens", type=int, default=2048)
-    parser.add_argument("--text-tokens", type=int, default=0, help="ishibumi: pack texts of this length; 0: a row each")
-    parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--rank", type=int, default=128)
-    parser.add_argument("--full", nargs="*", default=[], help="modules that train in full")
-    parser.add_argument("--checkpoint", type=Path, help="directory of the saved network (unsloth, save)")
-    parser.add_argument("--recompute", default="none", help="ishibumi: none, full, auto; peers: none, full")
-    parser.add_argument("--precision", default="bf16", help="frozen weights: bf16, fp8, nf4")
-    parser.add_argument("--compile", default="always", help="ishibumi: always, never, auto")
-    parser.add_argument("--optimizer", default="adamw", help="ishibumi: adamw, small")
-    parser.add_argument("--vocabulary-sample", type=int, default=0)
-    parser.add_argument("--liger", action="store_true")
-    parser.add_argument("--no-graph", action="store_true", help="ishibumi: launch every kernel by itself")
-    args = parser.parse_args()
+    args = parser().parse_args()
     if args.trainer == "save":
         import shapes
 
@@ -63,7 +55,31 @@ def main() -> None:
     print("RESULT " + json.dumps(found), flush=True)
 
 
-def with_ishibumi(args: argparse.Namespace) -> dict[str, Any]:
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("trainer", choices=["ishibumi", "unsloth", "peft", "save"])
+    parser.add_argument("--shape", default="270m")
+    parser.add_argument("--rows", type=int, default=4, help="rows a step, all in one pass")
+    parser.add_argument("--row-tokens", type=int, default=2048)
+    parser.add_argument("--text-tokens", type=int, default=0, help="ishibumi: pack texts of this length; 0: a row each")
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--rank", type=int, default=128)
+    parser.add_argument("--full", nargs="*", default=[], help="modules that train in full")
+    parser.add_argument("--checkpoint", type=Path, help="directory of the saved network (unsloth, save)")
+    parser.add_argument("--recompute", default="none", help="ishibumi: none, full, auto; peers: none, full")
+    parser.add_argument("--precision", default="bf16", help="frozen weights: bf16, fp8, nf4")
+    parser.add_argument("--compile", default="always", help="ishibumi: always, never, auto")
+    parser.add_argument("--optimizer", default="adamw", help="ishibumi: adamw, small")
+    parser.add_argument("--vocabulary-sample", type=int, default=0)
+    parser.add_argument("--liger", action="store_true")
+    parser.add_argument("--no-graph", action="store_true", help="ishibumi: launch every kernel by itself")
+    parser.add_argument("--gpu-gib", type=float, help="ishibumi: GiB of the GPU that training may use")
+    parser.add_argument("--without", nargs="*", default=[], choices=sorted(WITHOUT), help="parts to leave out")
+    return parser
+
+
+def with_ishibumi(args: argparse.Namespace, on_step: Callable[[Any], None] = lambda record: None) -> dict[str, Any]:
     """ishibumi's own loop, with nothing left out but reading documents and writing results."""
     import numpy as np
     import shapes
@@ -80,6 +96,9 @@ def with_ishibumi(args: argparse.Namespace) -> dict[str, Any]:
 
     if args.no_graph:
         steps.GRAPH_WORK = 0
+    for name in args.without:
+        module, constant, value = WITHOUT[name]
+        setattr(importlib.import_module(f"ishibumi.training.{module}"), constant, value)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = LoadedModel(shapes.network(args.shape, device), None, None, args.shape)  # type: ignore[arg-type]
     ids = shapes.rows(args.shape, args.rows * args.steps, args.row_tokens)
@@ -99,13 +118,13 @@ def with_ishibumi(args: argparse.Namespace) -> dict[str, Any]:
         "row_tokens": args.row_tokens, "tokens_per_step": tokens, "tokens_per_pass": tokens, "schedule": "constant",
         "warmup_share": 0, "checkpoint_seconds": 1e9, "precision": args.precision, "recompute": args.recompute,
         "compile": args.compile, "optimizer": args.optimizer,
-        "vocabulary_sample": args.vocabulary_sample,
+        "vocabulary_sample": args.vocabulary_sample, "gpu_gib": args.gpu_gib,
     })  # fmt: skip
     trainables = attach(model.network, settings, 0)
     with prepared(model, trainables, plan, settings) as how, tempfile.TemporaryDirectory() as directory:
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        history = train(model.network, trainables, plan, settings, Path(directory))
+        history = train(model.network, trainables, plan, settings, Path(directory), on_step=on_step)
     return {"seconds": [r.seconds for r in history], "losses": [r.loss for r in history], **how}
 
 

@@ -17,6 +17,7 @@ from transformers import AttentionInterface
 from ishibumi.errors import ModelError
 from ishibumi.training.batches import Batch, Plan
 
+CAUSAL_KERNELS = True  # where every row has one text
 BLOCKWISE, CAUSAL = "ishibumi_blockwise", "ishibumi_causal"
 # The fastest first; the first has not to do with masks.
 KERNELS = [
@@ -82,7 +83,7 @@ def blockwise_attention(network: nn.Module) -> Iterator[None]:
 
 def has_one_text_a_row(config: Any, plan: Plan) -> bool:
     """Whether every token sees all that stand before it in its row: no mask is needed then."""
-    is_plain = not plan.store.branches.any() and all(len(row) <= 1 for row in plan.rows)
+    is_plain = CAUSAL_KERNELS and not plan.store.branches.any() and all(len(row) <= 1 for row in plan.rows)
     return is_plain and (getattr(config, "sliding_window", None) or plan.row_tokens) >= plan.row_tokens
 
 

@@ -41,6 +41,8 @@ MIN_TOKENS_GPU = 4_000_000
 MIN_TOKENS_GPU_WIDE = 500_000
 WIDE = 2048  # hidden size
 MEMORY_SHARE = 0.95  # of a GPU's free memory; the rest is lost between blocks
+RECOMPUTES_INSIDE = True  # the compiler makes again what the way back needs, instead of whole layers
+KEEPS_TURNED = True  # fp8 weights a second time, where there is memory enough
 KEEPS_INPUTS = False  # whether compiled layers keep inputs of products that are cheap to make again
 
 
@@ -62,12 +64,12 @@ def prepared(
             num_again = num_layers
         if is_gpu and settings.recompute == "auto":
             num_again = num_computed_again(model, trainables, plan, settings, is_compiled)
-        if is_gpu and precision == "fp8" and num_again == 0:
+        if is_gpu and precision == "fp8" and num_again == 0 and KEEPS_TURNED:
             _keep_turned(model, bytes_left(model, trainables, plan, settings, is_compiled))
         difference = None
         if is_compiled:
             how = layers.enter_context(contextlib.ExitStack())
-            how.enter_context(compiled_layers(network, num_again))
+            how.enter_context(compiled_layers(network, num_again if RECOMPUTES_INSIDE else 0))
             if is_gpu:
                 is_causal = has_one_text_a_row(network.config, plan)
                 how.enter_context(causal_attention(network) if is_causal else blockwise_attention(network))
@@ -76,7 +78,7 @@ def prepared(
             is_compiled = difference[0] <= min(1, max(TOLERANCE, 3 * difference[1]))
             if not is_compiled:
                 how.close()
-        if not is_compiled:
+        if not is_compiled or not RECOMPUTES_INSIDE:
             layers.enter_context(recomputed_layers(network, num_again))
         yield {
             "compiled": is_compiled,
