@@ -37,10 +37,14 @@ def main() -> None:
     run: Callable[[argparse.Namespace], dict[str, Any]] = {
         "ishibumi": with_ishibumi, "unsloth": with_unsloth, "peft": with_peft,
     }[args.trainer]  # fmt: skip
-    found = run(args)
+    print_result(args, run(args), began)
+
+
+def print_result(args: argparse.Namespace, found: dict[str, Any], began: float) -> None:
+    """One line: the median of the steps after those to warm up, memory, losses."""
     import torch
 
-    seconds = statistics.median(found.pop("seconds")[NUM_WARM_UP:])
+    seconds = statistics.median(found.pop("seconds")[NUM_WARM_UP : args.steps])
     losses = found.pop("losses")
     found |= {
         "trainer": args.trainer,
@@ -48,7 +52,7 @@ def main() -> None:
         "seconds_per_step": round(seconds, 4),
         "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 1) if torch.cuda.is_available() else None,
         "loss_first": round(losses[0], 4),
-        "loss_last": round(losses[-1], 4),
+        "loss_last": round(losses[args.steps - 1], 4),
         "wall_seconds": round(time.monotonic() - began),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
     }
@@ -64,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--row-tokens", type=int, default=2048)
     parser.add_argument("--text-tokens", type=int, default=0, help="ishibumi: pack texts of this length; 0: a row each")
     parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--more-steps", type=int, default=0, help="ishibumi: steps after those that are measured")
     parser.add_argument("--rank", type=int, default=128)
     parser.add_argument("--full", nargs="*", default=[], help="modules that train in full")
     parser.add_argument("--checkpoint", type=Path, help="directory of the saved network (unsloth, save)")
@@ -75,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--liger", action="store_true")
     parser.add_argument("--no-graph", action="store_true", help="ishibumi: launch every kernel by itself")
     parser.add_argument("--gpu-gib", type=float, help="ishibumi: GiB of the GPU that training may use")
+    parser.add_argument("--tune", nargs="*", default=[], help="ishibumi: options of the compiler to switch on")
     parser.add_argument("--without", nargs="*", default=[], choices=sorted(WITHOUT), help="parts to leave out")
     return parser
 
@@ -87,7 +93,7 @@ def with_ishibumi(args: argparse.Namespace, on_step: Callable[[Any], None] = lam
 
     from ishibumi.models.load import LoadedModel
     from ishibumi.settings import CptSettings
-    from ishibumi.training import steps
+    from ishibumi.training import loss, steps
     from ishibumi.training.adapters import attach
     from ishibumi.training.batches import Plan
     from ishibumi.training.compiled import prepared
@@ -96,12 +102,13 @@ def with_ishibumi(args: argparse.Namespace, on_step: Callable[[Any], None] = lam
 
     if args.no_graph:
         steps.GRAPH_WORK = 0
+    loss.COMPILER_OPTIONS.update(dict.fromkeys(args.tune, True))
     for name in args.without:
         module, constant, value = WITHOUT[name]
         setattr(importlib.import_module(f"ishibumi.training.{module}"), constant, value)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = LoadedModel(shapes.network(args.shape, device), None, None, args.shape)  # type: ignore[arg-type]
-    ids = shapes.rows(args.shape, args.rows * args.steps, args.row_tokens)
+    ids = shapes.rows(args.shape, args.rows * (args.steps + args.more_steps), args.row_tokens)
     size = args.text_tokens or args.row_tokens
     texts_a_row = args.row_tokens // size
     num_texts = len(ids) * texts_a_row

@@ -1,23 +1,26 @@
 """Where a step's time on the GPU goes: products, LoRA, attention, loss, optimizer, … and the kernels that take longest.
 
     python benchmarks/profile_step.py ishibumi --shape 13b --full embed_tokens lm_head --precision fp8 --optimizer small
-    python benchmarks/profile_step.py --read trace.json --rank 128
+    python benchmarks/profile_step.py ishibumi --read trace.json
 
-The arguments are those of one.py, and --out, a file that gets a line of JSON for each part and kernel.
+The arguments are those of one.py, whose line it prints first, and --out, a file that gets a line of JSON for each part
+and kernel.
 """
 
 import argparse
 import json
 import math
-import sys
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-NUM_STEPS, NUM_BEFORE = 3, 4  # profiled, and before them
+import one
+
+NUM_STEPS = 3  # profiled, after those that one.py measures
 NUM_KERNELS = 25
 PRODUCTS = {"aten::mm": 0, "aten::_scaled_mm": 0, "aten::addmm": 1}  # the first factor's place
 
@@ -34,44 +37,45 @@ class Work:
 
 
 def main() -> None:
-    """Profile and print; --read takes a trace that is there."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--read", type=Path)
-    parser.add_argument("--num-steps", type=int, default=NUM_STEPS)
-    args, rest = parser.parse_known_args()
-    ranks = argparse.ArgumentParser(add_help=False)
-    ranks.add_argument("--rank", type=int, default=128)
-    rank = ranks.parse_known_args(rest)[0].rank
+    """Measure as one.py does, then profile some more steps; --read takes a trace that is there."""
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--out", type=Path)
+    options.add_argument("--read", type=Path)
+    given, rest = options.parse_known_args()
+    args = one.parser().parse_args(rest)
     with tempfile.TemporaryDirectory() as directory:
-        trace = args.read or profiled(rest, Path(directory) / "trace.json", args.num_steps)
-        works = read(json.loads(trace.read_text())["traceEvents"], rank)
-    rows = table(works, args.num_steps) + kernels(works, args.num_steps)
+        trace = given.read or profiled(args, Path(directory) / "trace.json")
+        works = read(json.loads(trace.read_text())["traceEvents"], args.rank)
+    rows = table(works) + kernels(works)
     for row in rows:
-        print(f"{row['ms']:9.2f} ms {row['share']:6.1%} {row['calls']:8.1f} × {row.get('tflops', ''):>7} {row['name']}")
-    if args.out:
-        with args.out.open("a", encoding="utf-8") as file:
+        print(f"{row['ms']:9.2f} ms {row['share']:6.1%} {row['calls']:8.1f} × {row.get('tflops', ''):>9} {row['name']}")
+    if given.out:
+        with given.out.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps({"of": " ".join(rest), **row}) + "\n" for row in rows)
 
 
-def profiled(arguments: list[str], path: Path, num_steps: int) -> Path:
-    """A trace of `num_steps` steps, none begun before it and none unfinished."""
-    import one
+def profiled(args: argparse.Namespace, path: Path) -> Path:
+    """A trace of some steps, none begun before it and none unfinished."""
     import torch
     from torch.profiler import ProfilerActivity, profile
 
-    args = one.parser().parse_args(arguments)
-    args.steps = NUM_BEFORE + num_steps + 2
+    began = time.monotonic()
+    args.more_steps = 1 + NUM_STEPS
     kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
     profiler = profile(activities=kinds, record_shapes=True)
 
-    def on_step(record: Any) -> None:  # a GPU is told of a step while it is at the next
-        if record.step in (NUM_BEFORE, NUM_BEFORE + num_steps):
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            profiler.start() if record.step == NUM_BEFORE else profiler.stop()
+    def on_step(record: Any) -> None:
+        """A GPU is told of a step while it is at the next, which is awaited."""
+        if record.step not in (args.steps, args.steps + NUM_STEPS):
+            return
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        if record.step == args.steps:
+            profiler.start()
+        else:
+            profiler.stop()
 
-    one.with_ishibumi(args, on_step)
+    one.print_result(args, one.with_ishibumi(args, on_step), began)
     profiler.export_chrome_trace(str(path))
     return path
 
@@ -144,33 +148,33 @@ def part_of(kernel: str, launch: str, ops: list[str], factors: list[list[int]], 
     return "norms, activations, sums", 0.0
 
 
-def table(works: list[Work], num_steps: int) -> list[dict[str, Any]]:
+def table(works: list[Work]) -> list[dict[str, Any]]:
     """A row for each part, the longest first, and how long the GPU had nothing to do."""
     total = span(works)
     parts: dict[str, list[Work]] = defaultdict(list)
     for work in works:
         parts[work.part].append(work)
-    rows = [row(f"[{part}]", of_part, num_steps, total) for part, of_part in parts.items()]
+    rows = [row(f"[{part}]", of_part, total) for part, of_part in parts.items()]
     idle = total - busy(works)
-    ends = {"ms": idle * 1e3 / num_steps, "share": idle / max(total, 1e-9), "calls": 0, "name": "[idle]"}
-    whole = {"ms": total * 1e3 / num_steps, "share": 1.0, "calls": len(works) / num_steps, "name": "[step]"}
+    ends = {"ms": idle * 1e3 / NUM_STEPS, "share": idle / max(total, 1e-9), "calls": 0, "name": "[idle]"}
+    whole = {"ms": total * 1e3 / NUM_STEPS, "share": 1.0, "calls": len(works) / NUM_STEPS, "name": "[step]"}
     return [*sorted(rows, key=lambda r: -r["ms"]), ends, whole]
 
 
-def kernels(works: list[Work], num_steps: int) -> list[dict[str, Any]]:
+def kernels(works: list[Work]) -> list[dict[str, Any]]:
     """A row for each of the kernels that take longest."""
     by_name: dict[str, list[Work]] = defaultdict(list)
     for work in works:
         by_name[f"{work.part}: {work.name[:110]}"].append(work)
-    rows = [row(name, of_name, num_steps, span(works)) for name, of_name in by_name.items()]
+    rows = [row(name, of_name, span(works)) for name, of_name in by_name.items()]
     return sorted(rows, key=lambda r: -r["ms"])[:NUM_KERNELS]
 
 
-def row(name: str, works: list[Work], num_steps: int, total: float) -> dict[str, Any]:
+def row(name: str, works: list[Work], total: float) -> dict[str, Any]:
     """Milliseconds a step, share of the step, launches, operations a second."""
     seconds, flops = sum(w.seconds for w in works), sum(w.flops for w in works)
-    found: dict[str, Any] = {"ms": seconds * 1e3 / num_steps, "share": seconds / max(total, 1e-9)}
-    found |= {"calls": len(works) / num_steps, "name": name}
+    found: dict[str, Any] = {"ms": seconds * 1e3 / NUM_STEPS, "share": seconds / max(total, 1e-9)}
+    found |= {"calls": len(works) / NUM_STEPS, "name": name}
     return found | ({"tflops": f"{flops / seconds / 1e12:.0f} T/s"} if flops else {})
 
 
@@ -190,5 +194,4 @@ def busy(works: Iterable[Work]) -> float:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
     main()
