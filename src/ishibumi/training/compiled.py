@@ -27,6 +27,7 @@ from ishibumi.training.attention import (
     masked_attention,
 )
 from ishibumi.training.batches import Batch, Plan
+from ishibumi.training.distributed import greatest
 from ishibumi.training.loss import COMPILER_OPTIONS, GPU_LOGITS
 from ishibumi.training.precision import Fp8Linear, frozen_in, has_fp8
 from ishibumi.training.steps import batch_nll_sum
@@ -105,7 +106,7 @@ def num_computed_again(
     lacking = -bytes_left(model, trainables, plan, settings, is_compiled)
     inputs = 2 * _tokens(plan, settings) * model.network.config.hidden_size  # type: ignore[union-attr, operator]
     saved = _kept_by_layer(model, plan, settings, is_compiled) - inputs
-    return max(0, min(len(_layers(model.network)), math.ceil(lacking / saved)))
+    return greatest(max(0, min(len(_layers(model.network)), math.ceil(lacking / saved))))
 
 
 def bytes_left(
