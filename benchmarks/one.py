@@ -81,7 +81,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-graph", action="store_true", help="ishibumi: launch every kernel by itself")
     parser.add_argument("--gpu-gib", type=float, help="ishibumi: GiB of the GPU that training may use")
     parser.add_argument("--tune", nargs="*", default=[], help="ishibumi: options of the compiler to switch on")
-    parser.add_argument("--without", nargs="*", default=[], choices=sorted(WITHOUT), help="parts to leave out")
+    parser.add_argument(
+        "--without", nargs="*", default=[], action="extend", choices=sorted(WITHOUT), help="parts to leave out"
+    )
     return parser
 
 
