@@ -69,12 +69,13 @@ class Fp8Linear(nn.Module):
         super().__init__()
         weight_OI, scale_O1 = rounded_to_fp8(linear.weight.detach())
         self.weight_OI, self.scale_O = nn.Buffer(weight_OI), nn.Buffer(scale_O1.squeeze(1))
-        self.weight_IO: torch.Tensor | None = None
+        self.weight_IO: torch.Tensor | None
+        self.register_buffer("weight_IO", None)
         self.bias: nn.Parameter | None = linear.bias
 
     def keep_turned(self) -> None:
         """Keep the weights a second time, for the way back."""
-        self.weight_IO = nn.Buffer(self.weight_OI.T.contiguous())
+        self.weight_IO = self.weight_OI.T.contiguous()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(…, in) → (…, out)."""
