@@ -1,14 +1,18 @@
 """Losses after some hundred steps on real text, against transformers + PEFT in fp32 from the same start.
 
     python benchmarks/losses.py examples/worldcup2026/*.jsonl
+    python benchmarks/losses.py --model gemma-3-270m examples/worldcup2026/*.jsonl
 
-The network has Gemma 3 270M's shape and random weights, its words are the text's bytes: nothing is downloaded. Prints
-the mean loss of the last 20 steps and how far it is from fp32's.
+With --model, a directory of weights and tokenizer, each text is learned about once. Without it the network has Gemma 3
+270M's shape and random weights and its words are the text's bytes: nothing is downloaded. Prints the mean loss of the
+last 20 steps and how far it is from fp32's.
 """
 
+import argparse
+import json
 import statistics
-import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ import numpy as np
 import shapes
 import torch
 from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import CptSettings
@@ -25,7 +30,7 @@ from ishibumi.training.compiled import prepared
 from ishibumi.training.tokens import SOURCES, TokenStore
 from ishibumi.training.trainer import train
 
-NUM_STEPS, ROWS, ROW_TOKENS = 200, 4, 512
+NUM_STEPS, ROWS, ROW_TOKENS = 200, 2, 256
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SHAPE = "270m" if DEVICE == "cuda" else "tiny"
 VARIANTS: list[dict[str, Any]] = [
@@ -38,15 +43,48 @@ VARIANTS: list[dict[str, Any]] = [
 
 
 def main() -> None:
-    text = b"".join(Path(name).read_bytes() for name in sys.argv[1:])
-    size = NUM_STEPS * ROWS * ROW_TOKENS
-    ids = (np.frombuffer(text * (1 + size // len(text)), dtype=np.uint8)[:size].astype(np.int64)) + shapes.FIRST_WORD
-    wanted = statistics.mean(reference(ids)[-20:])
+    """fp32 first, then each variant: a line of text and, with --out, one of JSON."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("texts", nargs="+", type=Path)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--out", type=Path, help="file that gets a line of JSON a variant")
+    args = parser.parse_args()
+    ids = learned_ids("\n".join(path.read_text("utf-8") for path in args.texts), args.model)
+    wanted = statistics.mean(reference(ids, args.model)[-20:])
     print(f"transformers + PEFT, fp32: {wanted:.4f}", flush=True)
     for variant in VARIANTS:
-        losses, how = ours(ids, variant)
+        began = time.monotonic()
+        losses, how = ours(ids, variant, args.model)
         last = statistics.mean(losses[-20:])
         print(f"{variant}: {losses[0]:.4f} → {last:.4f}, {last / wanted - 1:+.2%}  {how}", flush=True)
+        if args.out:
+            found = {
+                "reference": wanted,
+                "loss_first": losses[0],
+                "loss_last": last,
+                "seconds": time.monotonic() - began,
+            }
+            with args.out.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"variant": variant, **found, **how}) + "\n")
+
+
+def learned_ids(text: str, model: Path | None) -> np.ndarray:
+    """Tokens for all steps, from the beginning again where the text ends."""
+    size = NUM_STEPS * ROWS * ROW_TOKENS
+    if model is None:
+        found = np.frombuffer(text.encode(), dtype=np.uint8).astype(np.int64) + shapes.FIRST_WORD
+    else:
+        found = np.array(AutoTokenizer.from_pretrained(model)(text)["input_ids"], dtype=np.int64)
+    print(f"{len(found):,} tokens, {size:,} are learned", flush=True)
+    return np.resize(found, size)
+
+
+def network(model: Path | None) -> Any:
+    """The weights of the directory in bf16, or random ones."""
+    if model is None:
+        return shapes.network(SHAPE, DEVICE)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16, attn_implementation="sdpa")
+    return loaded.to(DEVICE).eval()
 
 
 def chosen(**values: Any) -> CptSettings:
@@ -57,8 +95,8 @@ def chosen(**values: Any) -> CptSettings:
     })  # fmt: skip
 
 
-def ours(ids: np.ndarray, variant: dict[str, Any]) -> tuple[list[float], dict[str, Any]]:
-    model = LoadedModel(shapes.network(SHAPE, DEVICE), None, None, SHAPE)  # type: ignore[arg-type]
+def ours(ids: np.ndarray, variant: dict[str, Any], directory: Path | None) -> tuple[list[float], dict[str, Any]]:
+    model = LoadedModel(network(directory), None, None, SHAPE)  # type: ignore[arg-type]
     settings = chosen(**variant)
     num = len(ids) // ROW_TOKENS
     offsets = np.arange(num + 1) * ROW_TOKENS
@@ -68,18 +106,20 @@ def ours(ids: np.ndarray, variant: dict[str, Any]) -> tuple[list[float], dict[st
     store = TokenStore(ids, learned, np.zeros(len(ids), np.int16), offsets, sources, [""] * num)
     plan = Plan(store, ROW_TOKENS, [[i] for i in range(num)], ROWS, [num], 1.0, 0)
     trainables = attach(model.network, settings, 0)
-    with prepared(model, trainables, plan, settings) as how, tempfile.TemporaryDirectory() as directory:
-        return [r.loss for r in train(model.network, trainables, plan, settings, Path(directory))], how
+    with prepared(model, trainables, plan, settings) as how, tempfile.TemporaryDirectory() as scratch:
+        return [r.loss for r in train(model.network, trainables, plan, settings, Path(scratch))], how
 
 
-def reference(ids: np.ndarray) -> list[float]:
+def reference(ids: np.ndarray, directory: Path | None) -> list[float]:
     torch.backends.cuda.matmul.allow_tf32 = False
-    network = shapes.network(SHAPE, DEVICE).float()  # the same bf16 weights, computed with in fp32
+    start = network(directory)
     settings = chosen()
+    pairs = starts(attach(start, settings, 0))
+    start = network(directory).float()  # the same bf16 weights, computed with in fp32
     model: Any = get_peft_model(
-        network, LoraConfig(r=settings.rank, lora_alpha=int(settings.alpha), target_modules=settings.targets)
+        start, LoraConfig(r=settings.rank, lora_alpha=int(settings.alpha), target_modules=settings.targets)
     )
-    set_peft_model_state_dict(model, starts(settings))
+    set_peft_model_state_dict(model, pairs)
     parameters = [p for p in model.parameters() if p.requires_grad]
     adamw = torch.optim.AdamW(parameters, lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
     losses: list[float] = []
@@ -93,8 +133,8 @@ def reference(ids: np.ndarray) -> list[float]:
     return losses
 
 
-def starts(settings: CptSettings) -> dict[str, torch.Tensor]:
-    trainables: list[Trainable] = attach(shapes.network(SHAPE, DEVICE), settings, 0)
+def starts(trainables: list[Trainable]) -> dict[str, torch.Tensor]:
+    """The pairs that ours starts from, as PEFT names them."""
     found: dict[str, torch.Tensor] = {}
     for t in trainables:
         for name, parameter in zip(("lora_A", "lora_B"), t.parameters, strict=True):

@@ -5,6 +5,7 @@ python benchmarks/one.py unsloth --shape 13b --rows 4 --row-tokens 2048 --checkp
 """
 
 import argparse
+import importlib
 import json
 import statistics
 import tempfile
@@ -14,10 +15,52 @@ from pathlib import Path
 from typing import Any
 
 NUM_WARM_UP = 3  # steps that the median leaves out
+# Parts of ishibumi's speed that can be left out: (module, constant, its value then).
+WITHOUT: dict[str, tuple[str, str, Any]] = {
+    "causal": ("attention", "CAUSAL_KERNELS", False),  # blockwise attention for rows of one text, too
+    "turned": ("compiled", "KEEPS_TURNED", False),  # fp8 weights are turned at every step
+    "inside": ("compiled", "RECOMPUTES_INSIDE", False),  # whole layers are computed again, around the compiler
+    "again": ("compiled", "KEEPS_INPUTS", True),  # inputs of products are kept
+    "together": ("adapters", "ONE_INPUT", ()),  # every A reads its input by itself
+}
 
 
 def main() -> None:
     """Run the trainer that the command line names."""
+    args = parser().parse_args()
+    if args.trainer == "save":
+        import shapes
+
+        shapes.save(args.shape, args.checkpoint)
+        return
+    began = time.monotonic()
+    run: Callable[[argparse.Namespace], dict[str, Any]] = {
+        "ishibumi": with_ishibumi, "unsloth": with_unsloth, "peft": with_peft,
+    }[args.trainer]  # fmt: skip
+    print_result(args, run(args), began)
+
+
+def print_result(args: argparse.Namespace, found: dict[str, Any], began: float) -> None:
+    """One line: the median of the steps after those to warm up, memory, losses."""
+    import torch
+
+    seconds = statistics.median(found.pop("seconds")[NUM_WARM_UP : args.steps])
+    losses = found.pop("losses")
+    found |= {
+        "trainer": args.trainer,
+        "tokens_per_second": round(args.rows * args.row_tokens / seconds),
+        "seconds_per_step": round(seconds, 4),
+        "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 1) if torch.cuda.is_available() else None,
+        "loss_first": round(losses[0], 4),
+        "loss_last": round(losses[args.steps - 1], 4),
+        "wall_seconds": round(time.monotonic() - began),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }
+    print("RESULT " + json.dumps(found), flush=True)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("trainer", choices=["ishibumi", "unsloth", "peft", "save"])
     parser.add_argument("--shape", default="270m")
@@ -25,6 +68,7 @@ def main() -> None:
     parser.add_argument("--row-tokens", type=int, default=2048)
     parser.add_argument("--text-tokens", type=int, default=0, help="ishibumi: pack texts of this length; 0: a row each")
     parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--more-steps", type=int, default=0, help="ishibumi: steps after those that are measured")
     parser.add_argument("--rank", type=int, default=128)
     parser.add_argument("--full", nargs="*", default=[], help="modules that train in full")
     parser.add_argument("--checkpoint", type=Path, help="directory of the saved network (unsloth, save)")
@@ -35,35 +79,15 @@ def main() -> None:
     parser.add_argument("--vocabulary-sample", type=int, default=0)
     parser.add_argument("--liger", action="store_true")
     parser.add_argument("--no-graph", action="store_true", help="ishibumi: launch every kernel by itself")
-    args = parser.parse_args()
-    if args.trainer == "save":
-        import shapes
-
-        shapes.save(args.shape, args.checkpoint)
-        return
-    began = time.monotonic()
-    run: Callable[[argparse.Namespace], dict[str, Any]] = {
-        "ishibumi": with_ishibumi, "unsloth": with_unsloth, "peft": with_peft,
-    }[args.trainer]  # fmt: skip
-    found = run(args)
-    import torch
-
-    seconds = statistics.median(found.pop("seconds")[NUM_WARM_UP:])
-    losses = found.pop("losses")
-    found |= {
-        "trainer": args.trainer,
-        "tokens_per_second": round(args.rows * args.row_tokens / seconds),
-        "seconds_per_step": round(seconds, 4),
-        "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 1) if torch.cuda.is_available() else None,
-        "loss_first": round(losses[0], 4),
-        "loss_last": round(losses[-1], 4),
-        "wall_seconds": round(time.monotonic() - began),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-    }
-    print("RESULT " + json.dumps(found), flush=True)
+    parser.add_argument("--gpu-gib", type=float, help="ishibumi: GiB of the GPU that training may use")
+    parser.add_argument("--tune", nargs="*", default=[], help="ishibumi: options of the compiler to switch on")
+    parser.add_argument(
+        "--without", nargs="*", default=[], action="extend", choices=sorted(WITHOUT), help="parts to leave out"
+    )
+    return parser
 
 
-def with_ishibumi(args: argparse.Namespace) -> dict[str, Any]:
+def with_ishibumi(args: argparse.Namespace, on_step: Callable[[Any], None] = lambda record: None) -> dict[str, Any]:
     """ishibumi's own loop, with nothing left out but reading documents and writing results."""
     import numpy as np
     import shapes
@@ -71,7 +95,7 @@ def with_ishibumi(args: argparse.Namespace) -> dict[str, Any]:
 
     from ishibumi.models.load import LoadedModel
     from ishibumi.settings import CptSettings
-    from ishibumi.training import steps
+    from ishibumi.training import loss, steps
     from ishibumi.training.adapters import attach
     from ishibumi.training.batches import Plan
     from ishibumi.training.compiled import prepared
@@ -80,9 +104,13 @@ def with_ishibumi(args: argparse.Namespace) -> dict[str, Any]:
 
     if args.no_graph:
         steps.GRAPH_WORK = 0
+    loss.COMPILER_OPTIONS.update(dict.fromkeys(args.tune, True))
+    for name in args.without:
+        module, constant, value = WITHOUT[name]
+        setattr(importlib.import_module(f"ishibumi.training.{module}"), constant, value)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = LoadedModel(shapes.network(args.shape, device), None, None, args.shape)  # type: ignore[arg-type]
-    ids = shapes.rows(args.shape, args.rows * args.steps, args.row_tokens)
+    ids = shapes.rows(args.shape, args.rows * (args.steps + args.more_steps), args.row_tokens)
     size = args.text_tokens or args.row_tokens
     texts_a_row = args.row_tokens // size
     num_texts = len(ids) * texts_a_row
@@ -99,13 +127,13 @@ def with_ishibumi(args: argparse.Namespace) -> dict[str, Any]:
         "row_tokens": args.row_tokens, "tokens_per_step": tokens, "tokens_per_pass": tokens, "schedule": "constant",
         "warmup_share": 0, "checkpoint_seconds": 1e9, "precision": args.precision, "recompute": args.recompute,
         "compile": args.compile, "optimizer": args.optimizer,
-        "vocabulary_sample": args.vocabulary_sample,
+        "vocabulary_sample": args.vocabulary_sample, "gpu_gib": args.gpu_gib,
     })  # fmt: skip
     trainables = attach(model.network, settings, 0)
     with prepared(model, trainables, plan, settings) as how, tempfile.TemporaryDirectory() as directory:
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        history = train(model.network, trainables, plan, settings, Path(directory))
+        history = train(model.network, trainables, plan, settings, Path(directory), on_step=on_step)
     return {"seconds": [r.seconds for r in history], "losses": [r.loss for r in history], **how}
 
 

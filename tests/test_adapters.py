@@ -37,6 +37,28 @@ def logits(network: nn.Module) -> torch.Tensor:
         return network(input_ids=IDS, use_cache=False).logits
 
 
+@pytest.mark.parametrize("kind", ["llama", "gemma3"])
+def test_pairs_that_read_one_input_get_the_gradients_of_pairs_by_themselves(
+    kind: str, model_dir: Callable[[str], Path]
+) -> None:
+    network = tiny.load(model_dir(kind)).network
+    parameters = [p for t in attach(network, tiny.settings(targets=tiny.LINEAR), 1) for p in t.parameters]
+    for parameter in parameters[1::2]:
+        torch.nn.init.normal_(parameter)
+
+    def gradients() -> tuple[torch.Tensor, ...]:
+        return torch.autograd.grad(network(input_ids=IDS, use_cache=False).logits.square().sum(), parameters)
+
+    pairs = [m for m in network.modules() if isinstance(m, LoraLinear)]
+    together = gradients()
+    assert [len(p.one_input.pairs) if p.one_input else 1 for p in pairs] == [3, 3, 3, 1, 2, 2, 1] * 2
+    assert all(p.one_input is None or (p.one_input.x is None and not p.one_input.lows) for p in pairs)
+    for pair in pairs:
+        pair.one_input = None
+    for a, b in zip(together, gradients(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-3)
+
+
 def test_a_target_that_matches_nothing_is_refused_with_what_there_is(model_dir: Callable[[str], Path]) -> None:
     network = tiny.load(model_dir("qwen3")).network
     with pytest.raises(UsageError) as caught:

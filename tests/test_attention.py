@@ -11,7 +11,13 @@ from transformers import MistralConfig
 
 from ishibumi.errors import ModelError
 from ishibumi.training.adapters import attach
-from ishibumi.training.attention import block_masks, blockwise_attention, hidden_states
+from ishibumi.training.attention import (
+    block_masks,
+    blockwise_attention,
+    causal_attention,
+    has_one_text_a_row,
+    hidden_states,
+)
 from ishibumi.training.batches import Batch
 from ishibumi.training.steps import batch_nll_sum
 from ishibumi.training.tokens import share_beginnings
@@ -79,6 +85,35 @@ def test_blockwise_attention_sees_what_masks_let_it_see(
         got = hidden_states(network, batch)
     torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
     assert torch.equal(hidden_states(network, batch), wanted)  # and the block leaves nothing behind
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3"])
+@torch.no_grad()
+def test_rows_of_one_text_need_no_mask(kind: str, model_dir: Callable[[str], Path], tmp_path: Path) -> None:
+    network = tiny.load(model_dir(kind)).network
+    settings = tiny.settings(row_tokens=32, epochs=1)
+    plan = tiny.plan_of([tiny.example(t) for t in (TEXTS[0], TEXTS[3])], tmp_path, settings)
+    assert has_one_text_a_row(network.config, plan)
+    batch = tiny.batch_of(plan)
+    wanted = hidden_states(network, batch)
+    with causal_attention(network):
+        got = hidden_states(network, batch)
+    is_text = batch.weights_RT > 0
+    torch.testing.assert_close(got[is_text], wanted[is_text], rtol=1e-4, atol=1e-5)
+    assert int(is_text.sum()) == sum(len(t) + 1 for t in (TEXTS[0], TEXTS[3]))
+
+
+def test_packed_texts_shared_beginnings_and_windows_need_one(tmp_path: Path) -> None:
+    llama, gemma = tiny.network("llama").config, tiny.network("gemma3").config
+    settings = tiny.settings(row_tokens=96, epochs=1)
+    packed_plan = tiny.plan_of([tiny.example(t) for t in TEXTS], tmp_path / "packed", settings)
+    questions = [tiny.example(q, "question", num_prompt=len(q) - 3, document_id="d") for q in QUESTIONS]
+    shared = tiny.plan_of(share_beginnings(questions, 150), tmp_path / "shared", tiny.settings(row_tokens=200))
+    one = tiny.plan_of([tiny.example(TEXTS[0])], tmp_path / "one", settings)
+    assert [len(row) > 1 for row in packed_plan.rows] == [True]
+    assert [len(row) for row in shared.rows] == [1] * len(shared.rows)
+    found = [has_one_text_a_row(config, p) for config, p in ((llama, packed_plan), (llama, shared), (gemma, one))]
+    assert (*found, has_one_text_a_row(llama, one)) == (False, False, False, True)
 
 
 @pytest.mark.parametrize("sampled", [False, True])

@@ -105,3 +105,12 @@ def test_products_with_four_bits_are_those_with_the_weights_they_stand_for() -> 
     (grad,) = torch.autograd.grad(small(x), x, grad_out)
     torch.testing.assert_close(grad, wanted)
     assert small.packed.numel() + 2 * small.scales.numel() == 128 * 48 * 4.25 / 8  # bytes
+
+
+def test_weights_kept_turned_give_the_same_bits() -> None:
+    linear = frozen(32, 48)
+    x = torch.randn(8, 32, requires_grad=True)
+    once, twice = Fp8Linear(linear), Fp8Linear(linear)
+    twice.keep_turned()
+    (a,), (b,) = (torch.autograd.grad(m(x).square().sum(), x) for m in (once, twice))
+    assert torch.equal(a, b) and torch.equal(once(x), twice(x))

@@ -251,8 +251,9 @@ class TrainSettings(Section):
     )
     recompute: Literal["auto", "none", "full"] = Field(
         default="auto",
-        description="compute layers twice to save memory; auto does so where a GPU is too small",
+        description="compute layers twice to save memory; auto does so with as many as a GPU's memory asks for",
     )
+    gpu_gib: float | None = Field(default=None, gt=0, description="GiB of a GPU that training may use; unset: all")
     compile: Literal["auto", "always", "never"] = Field(
         default="auto", description="build fast kernels for the layers first; auto does where it pays in this run"
     )

@@ -6,7 +6,7 @@ names is tied by itself. Everything is in the model's own number format; fp32 ma
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,26 @@ from ishibumi.settings import TrainSettings
 from ishibumi.training.distributed import full, split_as
 
 EMBEDDINGS = ("embed_tokens", "lm_head")
+ONE_INPUT = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))  # modules that read the same hidden states
+
+
+class OneInput:
+    """The pairs of a layer that read one input: their A's are one product, which reads that input once."""
+
+    def __init__(self, pairs: "Sequence[LoraLinear]") -> None:
+        self.pairs = pairs
+        self.x: torch.Tensor | None = None
+        self.lows: list[torch.Tensor] = []
+
+    def low(self, place: int, x: torch.Tensor) -> torch.Tensor:
+        """A(x) of the pair at this place, made with the first and used up with the last."""
+        if self.x is not x:
+            together = F.linear(x, torch.cat([p.lora_A for p in self.pairs]))
+            self.x, self.lows = x, list(together.chunk(len(self.pairs), -1))
+        found = self.lows[place]
+        if place == len(self.pairs) - 1:
+            self.x, self.lows = None, []
+        return found
 
 
 class LoraLinear(nn.Module):
@@ -27,6 +47,8 @@ class LoraLinear(nn.Module):
         super().__init__()
         self.base = base
         self.scale = scale
+        self.one_input: OneInput | None = None  # shared with its neighbours
+        self.place = 0  # among them
         bound = 1 / base.in_features**0.5  # kaiming_uniform(a=√5), as in the LoRA paper's code
         start = torch.empty(rank, base.in_features).uniform_(-bound, bound, generator=generator)
         self.lora_A = nn.Parameter(start.to(base.weight))
@@ -35,9 +57,9 @@ class LoraLinear(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(…, in) → (…, out)."""
         out = self.base(x)
-        low = F.linear(x, self.lora_A)
+        low = F.linear(x, self.lora_A) if self.one_input is None else self.one_input.low(self.place, x)
         if x.is_cuda:  # joined with what follows when compiled; addmm with an alpha compiles to wrong gradients (2.11)
-            return out + self.scale * F.linear(low, self.lora_B)
+            return out + F.linear(self.scale * low, self.lora_B)  # scaled where it is small
         return torch.addmm(out.flatten(0, -2), low.flatten(0, -2), self.lora_B.T, alpha=self.scale).view(out.shape)
 
     @torch.no_grad()
@@ -97,7 +119,18 @@ def attach(network: nn.Module, settings: TrainSettings, seed: int) -> list[Train
         for name in names:
             if not any(name == t.name or modules[name].weight is t.weight for t in trainables):  # tied: train it once
                 trainables.append(_make_trainable(network, name, modules[name], settings, generator))
+    join_inputs(network)
     return trainables
+
+
+def join_inputs(network: nn.Module) -> None:
+    """Let the pairs of every layer that read one input share its product."""
+    for parent in network.modules():
+        for names in ONE_INPUT:
+            pairs = [pair for n in names if isinstance(pair := getattr(parent, n, None), LoraLinear)]
+            one_input = OneInput(pairs) if len(pairs) > 1 else None
+            for place, pair in enumerate(pairs):
+                pair.one_input, pair.place = one_input, place
 
 
 def is_named(name: str, target: str) -> bool:

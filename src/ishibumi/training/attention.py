@@ -8,20 +8,28 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 from transformers import AttentionInterface
 
 from ishibumi.errors import ModelError
-from ishibumi.training.batches import Batch
+from ishibumi.training.batches import Batch, Plan
 
-BLOCKWISE = "ishibumi_blockwise"
+CAUSAL_KERNELS = True  # where every row has one text
+BLOCKWISE, CAUSAL = "ishibumi_blockwise", "ishibumi_causal"
+# The fastest first; the first has not to do with masks.
+KERNELS = [
+    SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH,
+]  # fmt: skip
 
 
 def hidden_states(network: nn.Module, batch: Batch) -> torch.Tensor:
     """Hidden states before the head, (R, T, D); each text's are those that it has on its own."""
-    masks = block_masks(network.config, batch)
-    if network.config._attn_implementation == BLOCKWISE:  # type: ignore[union-attr]
+    implementation = network.config._attn_implementation  # type: ignore[union-attr]
+    masks = None if implementation == CAUSAL else block_masks(network.config, batch)
+    if implementation == BLOCKWISE:
         masks = {kind: _blocks(m) for kind, m in masks.items()} if isinstance(masks, dict) else _blocks(masks)
     output = network.base_model(  # type: ignore[operator]
         input_ids=batch.ids_RT,
@@ -73,10 +81,24 @@ def blockwise_attention(network: nn.Module) -> Iterator[None]:
         yield
 
 
+def has_one_text_a_row(config: Any, plan: Plan) -> bool:
+    """Whether every token sees all that stand before it in its row: no mask is needed then."""
+    is_plain = CAUSAL_KERNELS and not plan.store.branches.any() and all(len(row) <= 1 for row in plan.rows)
+    return is_plain and (getattr(config, "sliding_window", None) or plan.row_tokens) >= plan.row_tokens
+
+
+@contextlib.contextmanager
+def causal_attention(network: nn.Module) -> Iterator[None]:
+    """Attention for rows of one text each, for as long as the block lasts: cuDNN's kernels know these best."""
+    AttentionInterface.register(CAUSAL, _causal)
+    with _implementation(network, CAUSAL), sdpa_kernel(KERNELS, set_priority=True):
+        yield
+
+
 @contextlib.contextmanager
 def masked_attention(network: nn.Module) -> Iterator[None]:
     """Plain attention with a mask for every pair of tokens."""
-    with _implementation(network, "sdpa"):
+    with _implementation(network, "sdpa"), sdpa_kernel(KERNELS[1:]):
         yield
 
 
@@ -103,6 +125,21 @@ def _attention(
     shared = key.shape[1] != query.shape[1]
     out = flex_attention(query, key, value, block_mask=attention_mask, scale=scaling, enable_gqa=shared)
     assert isinstance(out, torch.Tensor)
+    return out.transpose(1, 2).contiguous(), None
+
+
+def _causal(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: None,
+    scaling: float | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Heads first in, tokens first out."""
+    shared = key.shape[1] != query.shape[1]
+    out = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=shared)
     return out.transpose(1, 2).contiguous(), None
 
 

@@ -9,20 +9,27 @@ import functools
 import gc
 import math
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch._inductor.compile_fx import compile_fx
 from torch.utils.checkpoint import checkpoint
 
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import Trainable
-from ishibumi.training.attention import blockwise_attention, masked_attention
+from ishibumi.training.attention import (
+    blockwise_attention,
+    causal_attention,
+    has_one_text_a_row,
+    masked_attention,
+)
 from ishibumi.training.batches import Batch, Plan
-from ishibumi.training.loss import COMPILER_OPTIONS
-from ishibumi.training.precision import frozen_in, has_fp8
+from ishibumi.training.distributed import greatest
+from ishibumi.training.loss import COMPILER_OPTIONS, GPU_LOGITS
+from ishibumi.training.precision import Fp8Linear, frozen_in, has_fp8
 from ishibumi.training.steps import batch_nll_sum
 
 # Of the gradient's size: bf16 keeps 8 bits, and the two add in another order (0.01 to 0.03). Deep networks and fp8 make
@@ -34,6 +41,10 @@ MIN_TOKENS = 100_000
 MIN_TOKENS_GPU = 4_000_000
 MIN_TOKENS_GPU_WIDE = 500_000
 WIDE = 2048  # hidden size
+MEMORY_SHARE = 0.95  # of a GPU's free memory; the rest is lost between blocks
+RECOMPUTES_INSIDE = True  # the compiler makes again what the way back needs, instead of whole layers
+KEEPS_TURNED = True  # fp8 weights a second time, where there is memory enough
+KEEPS_INPUTS = False  # whether compiled layers keep inputs of products that are cheap to make again
 
 
 @contextlib.contextmanager
@@ -48,28 +59,33 @@ def prepared(
     precision = settings.precision if settings.precision != "fp8" or has_fp8(model.device) else "bf16"
     with contextlib.ExitStack() as layers:
         layers.enter_context(frozen_in(network, precision))
-        recompute = settings.recompute == "full" or (
-            settings.recompute == "auto" and is_gpu and not _fits(model, trainables, plan, settings)
-        )
-        difference = None
         is_compiled = compiles(model, plan, settings.compile)
+        num_layers, num_again = len(_layers(network)), 0
+        if settings.recompute == "full":
+            num_again = num_layers
+        if is_gpu and settings.recompute == "auto":
+            num_again = num_computed_again(model, trainables, plan, settings, is_compiled)
+        if is_gpu and precision == "fp8" and num_again == 0 and KEEPS_TURNED:
+            _keep_turned(model, bytes_left(model, trainables, plan, settings, is_compiled))
+        difference = None
         if is_compiled:
             how = layers.enter_context(contextlib.ExitStack())
-            how.enter_context(compiled_layers(network))
+            how.enter_context(compiled_layers(network, num_again if RECOMPUTES_INSIDE else 0))
             if is_gpu:
-                how.enter_context(blockwise_attention(network))
+                is_causal = has_one_text_a_row(network.config, plan)
+                how.enter_context(causal_attention(network) if is_causal else blockwise_attention(network))
             first = next(plan.passes(plan.rows_of_step(0), settings.tokens_per_pass)).to(model.device)
             difference = gradient_difference(network, trainables, first)
             is_compiled = difference[0] <= min(1, max(TOLERANCE, 3 * difference[1]))
             if not is_compiled:
                 how.close()
-        if recompute:
-            layers.enter_context(recomputed_layers(network))
+        if not is_compiled or not RECOMPUTES_INSIDE:
+            layers.enter_context(recomputed_layers(network, num_again))
         yield {
             "compiled": is_compiled,
             "compiled_gradient_difference": difference,
             "precision": precision,
-            "recompute": "full" if recompute else "none",
+            "recompute": {0: "none", num_layers: "full"}.get(num_again, f"{num_again} of {num_layers} layers"),
         }
 
 
@@ -83,26 +99,64 @@ def compiles(model: LoadedModel, plan: Plan, choice: Literal["auto", "always", "
     return has_compiler and (choice == "always" or (choice == "auto" and pays))
 
 
-def _fits(model: LoadedModel, trainables: Sequence[Trainable], plan: Plan, settings: TrainSettings) -> bool:
-    """Whether the GPU has room for what all layers keep for the way back; plain ones keep twice as much."""
+def num_computed_again(
+    model: LoadedModel, trainables: Sequence[Trainable], plan: Plan, settings: TrainSettings, is_compiled: bool
+) -> int:
+    """How many layers must be computed twice for the rest to fit in the GPU's memory."""
+    lacking = -bytes_left(model, trainables, plan, settings, is_compiled)
+    inputs = 2 * _tokens(plan, settings) * model.network.config.hidden_size  # type: ignore[union-attr, operator]
+    saved = _kept_by_layer(model, plan, settings, is_compiled) - inputs
+    return greatest(max(0, min(len(_layers(model.network)), math.ceil(lacking / saved))))
+
+
+def bytes_left(
+    model: LoadedModel, trainables: Sequence[Trainable], plan: Plan, settings: TrainSettings, is_compiled: bool
+) -> float:
+    """The GPU's memory that is left where every layer keeps its results; negative where there is too little."""
+    network: Any = model.network
+    in_use, cached = torch.cuda.memory_allocated(model.device), torch.cuda.memory_reserved(model.device)
+    free = torch.cuda.mem_get_info(model.device)[0] + cached - in_use
+    if settings.gpu_gib is not None:
+        free = min(free, settings.gpu_gib * 2**30 - in_use)
+    kept = _kept_by_layer(model, plan, settings, is_compiled)
+    trained = sum(p.numel() for t in trainables for p in t.parameters)
+    head = network.get_output_embeddings().weight
+    logits = min(_tokens(plan, settings) * len(head), GPU_LOGITS)
+    # Logits and their gradient, the head's in fp32 and bf16; later a layer's results and their gradients.
+    at_once = max(4 * logits + (8 * head.numel() if head.requires_grad else 0), 2.5 * kept)
+    beside = 8 if settings.optimizer == "small" else 20  # bytes a trained number, for gradient, master and moments
+    return MEMORY_SHARE * free - beside * trained - at_once - kept * len(_layers(network))
+
+
+def _kept_by_layer(model: LoadedModel, plan: Plan, settings: TrainSettings, is_compiled: bool) -> float:
+    """Bytes that a layer keeps for the way back; plain ones keep twice as much."""
     config: Any = model.network.config
     heads = config.num_attention_heads + 2 * config.num_key_value_heads
     head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    numbers = 6 * config.hidden_size + heads * head_size + 3 * config.intermediate_size  # a token and layer
-    tokens = plan.rows_per_pass(settings.tokens_per_pass) * plan.row_tokens
-    trained = sum(p.numel() for t in trainables for p in t.parameters)
-    logits = min(tokens * config.vocab_size, 2**29)
-    bytes_each = 10 if settings.optimizer == "small" else 22
-    needed = 2 * numbers * tokens * config.num_hidden_layers + bytes_each * trained + 6 * logits
-    free, _ = torch.cuda.mem_get_info(model.device)
-    return needed * (1 if compiles(model, plan, settings.compile) else 2) < 0.9 * free
+    numbers = 3 * config.hidden_size + heads * head_size + 2 * config.intermediate_size + 8 * settings.rank
+    return 2 * numbers * _tokens(plan, settings) * (1 if is_compiled else 2)
+
+
+def _tokens(plan: Plan, settings: TrainSettings) -> int:
+    return plan.rows_per_pass(settings.tokens_per_pass) * plan.row_tokens
+
+
+def _keep_turned(model: LoadedModel, free: float) -> None:
+    rounded = [m for m in model.network.modules() if isinstance(m, Fp8Linear)]
+    if sum(m.weight_OI.nbytes for m in rounded) < free:
+        for module in rounded:
+            module.keep_turned()
 
 
 @contextlib.contextmanager
-def compiled_layers(network: nn.Module) -> Iterator[None]:
-    """Every decoder layer compiled for as long as the block lasts; the layers are alike, so the first serves all."""
+def compiled_layers(network: nn.Module, num_again: int = 0) -> Iterator[None]:
+    """Every decoder layer compiled for as long as the block lasts; the layers are alike, so the first serves all.
+
+    The first `num_again` keep their input only: what the way back needs is computed once more, and nothing else is.
+    """
     torch._dynamo.config.cache_size_limit = 64
-    with _forwards(network, lambda forward: torch.compile(forward, dynamic=False, options=COMPILER_OPTIONS)):
+    layers = _layers(network)
+    with _compiled(layers[:num_again], share_kept=0.0), _compiled(layers[num_again:], share_kept=1.0):
         try:
             yield
         finally:
@@ -110,18 +164,32 @@ def compiled_layers(network: nn.Module) -> Iterator[None]:
             gc.collect()
 
 
+def _compiled(layers: Sequence[nn.Module], share_kept: float) -> Any:
+    def build(graph: torch.fx.GraphModule, inputs: Sequence[Any]) -> Callable[..., Any]:
+        # Inputs of products that elementwise operations make from what is kept are made again: a fifth less memory.
+        with torch._functorch.config.patch(
+            activation_memory_budget=share_kept, ban_recompute_materialized_backward=KEEPS_INPUTS
+        ):
+            return compile_fx(graph, inputs, config_patches=COMPILER_OPTIONS)  # type: ignore[arg-type, return-value]
+
+    return _forwards(layers, lambda forward: torch.compile(forward, dynamic=False, backend=build))
+
+
 @contextlib.contextmanager
-def recomputed_layers(network: nn.Module) -> Iterator[None]:
-    """Every layer keeps its input only, and is computed once more on the way back."""
+def recomputed_layers(network: nn.Module, num_again: int | None = None) -> Iterator[None]:
+    """The first `num_again` layers, or all, keep their input only, and are computed once more on the way back."""
     again = functools.partial(functools.partial, checkpoint, use_reentrant=False, preserve_rng_state=False)
-    with _forwards(network, again):
+    with _forwards(_layers(network)[:num_again], again):
         yield
 
 
+def _layers(network: nn.Module) -> list[nn.Module]:
+    return list(network.base_model.layers)  # type: ignore[union-attr, arg-type]
+
+
 @contextlib.contextmanager
-def _forwards(network: nn.Module, change: Any) -> Iterator[None]:
+def _forwards(layers: Sequence[nn.Module], change: Any) -> Iterator[None]:
     """Each layer's forward changed, and changed back at the end."""
-    layers = list(network.base_model.layers)  # type: ignore[union-attr, arg-type]
     before = [vars(layer).get("forward") for layer in layers]
     for layer in layers:
         layer.forward = change(layer.forward)

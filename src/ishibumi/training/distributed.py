@@ -21,6 +21,7 @@ from torch.distributed.tensor import DTensor, Partial, distribute_tensor
 from ishibumi.errors import UsageError
 
 PATIENCE = dt.timedelta(days=7)  # the others wait while the first reads documents or a model writes questions
+BUCKET = 2**26  # numbers that go through the network at once
 
 
 def num_ranks() -> int:
@@ -72,6 +73,15 @@ def total(value: float) -> float:
     return float(summed)
 
 
+def greatest(value: int) -> int:
+    """The greatest of every process's value."""
+    if num_ranks() == 1:
+        return value
+    found = torch.tensor(value)
+    dist.all_reduce(found, dist.ReduceOp.MAX)
+    return int(found)
+
+
 def first_says(is_so: bool) -> bool:
     """What the first process says, in all of them: clocks and Ctrl-C differ."""
     return total(float(is_so and rank() == 0)) > 0
@@ -87,13 +97,32 @@ def share_of_rows(rows: Sequence[list[int]]) -> list[list[int]]:
     return mine + [[] for _ in range(each - len(mine))]
 
 
+@torch.no_grad()
 def sum_gradients(masters: Sequence[torch.Tensor], loss: torch.Tensor) -> None:
     """Add up the loss and every master's gradient over all processes; those of split matrices are summed already."""
     if num_ranks() > 1:
-        whole = [m.grad for m in masters if m.grad is not None and not isinstance(m, DTensor)]
-        for work in [dist.all_reduce(t, async_op=True) for t in [*whole, loss]]:
-            assert work is not None
-            work.wait()
+        dist.all_reduce(loss)
+        for bucket in _buckets([m.grad for m in masters if m.grad is not None and not isinstance(m, DTensor)]):
+            if len(bucket) == 1:
+                dist.all_reduce(bucket[0])
+                continue
+            joined = torch.cat([t.flatten() for t in bucket])
+            dist.all_reduce(joined)
+            parts = joined.split([t.numel() for t in bucket])
+            torch._foreach_copy_(bucket, [part.view_as(t) for part, t in zip(parts, bucket, strict=True)])  # type: ignore[arg-type]
+
+
+def _buckets(tensors: Sequence[torch.Tensor]) -> list[list[torch.Tensor]]:
+    """Tensors of one format, together of at most BUCKET numbers: a thousand small messages would take longer."""
+    buckets: list[list[torch.Tensor]] = []
+    size = 0
+    for tensor in tensors:
+        if not buckets or size + tensor.numel() > BUCKET or buckets[-1][0].dtype != tensor.dtype:
+            buckets.append([])
+            size = 0
+        buckets[-1].append(tensor)
+        size += tensor.numel()
+    return buckets
 
 
 def is_split(network: nn.Module) -> bool:

@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_conte
 from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import attach
 from ishibumi.training.batches import Batch
-from ishibumi.training.compiled import _forwards, recomputed_layers
+from ishibumi.training.compiled import _forwards, _layers, recomputed_layers
 from ishibumi.training.flops import flops_per_token
 from ishibumi.training.live_memory import LiveBytes
 from ishibumi.training.loss import GPU_LOGITS, MAX_TOKENS_AT_ONCE
@@ -123,7 +123,7 @@ def _kept(network: nn.Module, settings: TrainSettings, is_compiled: bool) -> Ite
             yield
     elif is_compiled:
         with _forwards(
-            network, lambda forward: partial(checkpoint, forward, use_reentrant=False, context_fn=_compiler)
+            _layers(network), lambda forward: partial(checkpoint, forward, use_reentrant=False, context_fn=_compiler)
         ):
             yield
     else:

@@ -59,9 +59,10 @@ class _CrossEntropySum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         grad_hidden, grad_head = ctx.grads
-        grad_hidden = grad_hidden * grads[0].to(grad_hidden.dtype)
+        ctx.grads = None  # the loss lives on, and with it this object, while the layers' gradients are made
+        grad_hidden.mul_(grads[0].to(grad_hidden.dtype))
         if grad_head is not None:
-            grad_head = (grad_head * grads[0]).to(ctx.head_dtype)
+            grad_head = grad_head.mul_(grads[0]).to(ctx.head_dtype)
         return grad_hidden, grad_head, None, None, None
 
 
@@ -88,8 +89,8 @@ def _on_gpu(texts: _Part, head_VD: torch.Tensor, log_counts_V: torch.Tensor | No
     nll_sum = head_VD.new_zeros((), dtype=torch.float32)
     parts = texts.split(max(128, GPU_LOGITS // len(head_VD) // 128 * 128))
     for place, part in parts:
-        logits_NV = F.linear(part.hidden_ND, head_VD)
-        nll, grad_NV = _logit_gradients()(logits_NV, part.targets_N, part.weights_N, log_counts_V)
+        texts_and_words = part.targets_N, part.weights_N, log_counts_V
+        nll, grad_NV = _logit_gradients()(F.linear(part.hidden_ND, head_VD), *texts_and_words)  # no name: they go
         nll_sum += nll
         torch.matmul(grad_NV, head_VD, out=grad_hidden[place])
         if head_trains:

@@ -59,35 +59,49 @@ def quantised(linear: nn.Linear, precision: Precision) -> nn.Module:
 
 
 class Fp8Linear(nn.Module):
-    """Frozen weights in fp8. One copy serves both directions: outputs' scales move into the gradient going back."""
+    """Frozen weights in fp8, the same numbers in both directions: outputs' scales move into the gradient going back.
+
+    fp8 products want the summed axis innermost. Turning the matrix each time it is gone through backwards costs time;
+    where there is memory enough `keep_turned` keeps it so.
+    """
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         weight_OI, scale_O1 = rounded_to_fp8(linear.weight.detach())
         self.weight_OI, self.scale_O = nn.Buffer(weight_OI), nn.Buffer(scale_O1.squeeze(1))
+        self.weight_IO: torch.Tensor | None
+        self.register_buffer("weight_IO", None)
         self.bias: nn.Parameter | None = linear.bias
+
+    def keep_turned(self) -> None:
+        """Keep the weights a second time, for the way back."""
+        self.weight_IO = self.weight_OI.T.contiguous()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(…, in) → (…, out)."""
-        out: torch.Tensor = _Fp8Product.apply(x.flatten(0, -2), self.weight_OI, self.scale_O)  # type: ignore[assignment]
+        weights = self.weight_OI, self.scale_O, self.weight_IO
+        out: torch.Tensor = _Fp8Product.apply(x.flatten(0, -2), *weights)  # type: ignore[assignment]
         out = out.view(*x.shape[:-1], -1)
         return out if self.bias is None else out + self.bias
 
 
 class _Fp8Product(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x_NI: torch.Tensor, weight_OI: torch.Tensor, scale_O: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(weight_OI, scale_O)
+    def forward(
+        ctx: Any, x_NI: torch.Tensor, weight_OI: torch.Tensor, scale_O: torch.Tensor, weight_IO: torch.Tensor | None
+    ) -> torch.Tensor:
+        ctx.is_turned = weight_IO is not None
+        ctx.save_for_backward(weight_OI if weight_IO is None else weight_IO, scale_O)
         x8_NI, scale_N1 = rounded_to_fp8(x_NI)
         return _product(x8_NI, weight_OI.T, scale_N1, scale_O[None], x_NI.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        weight_OI, scale_O = ctx.saved_tensors
+        weight, scale_O = ctx.saved_tensors
         grad8_NO, scale_N1 = rounded_to_fp8(grads[0].float() * scale_O)
-        weight_IO = weight_OI.T.contiguous()  # fp8 products want the summed axis innermost; this costs one copy
+        weight_IO = weight if ctx.is_turned else weight.T.contiguous()
         ones_1I = torch.ones_like(weight_IO[:, 0], dtype=torch.float32)[None]
-        return _product(grad8_NO, weight_IO.T, scale_N1, ones_1I, grads[0].dtype), None, None
+        return _product(grad8_NO, weight_IO.T, scale_N1, ones_1I, grads[0].dtype), None, None, None
 
 
 def rounded_to_fp8(x_NI: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
