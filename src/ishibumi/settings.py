@@ -179,7 +179,10 @@ class KnowledgeSettings(Section):
         description="what stands before an answer: nothing, 【the document's title】, or also «the sentence» it is in; "
         "figures: both before an answer that has a figure, nothing before others",
     )
-    prompts: list[PromptKind] = Field(default=list(PROMPT_KINDS), description="what model and endpoint are asked for")
+    prompts: list[PromptKind] = Field(
+        default=["questions", "inferred", "everyday", "reverse", "overview"],
+        description="what model and endpoint are asked for; these five helped most",
+    )
     cache: str = Field(
         default="generated", description="directory of all replies, for later runs too, relative to the settings file"
     )
