@@ -79,7 +79,7 @@ def test_the_frame_imports_nothing_but_the_frame() -> None:
 
 
 def test_only_the_edge_writes_to_the_terminal() -> None:
-    edge = {"display", "cli", "use.chat"}
+    edge = {"display", "cli", "cli_edge", "use.chat"}
     writes = re.compile(r"\bprint\(|sys\.std(out|err)\b")
     found = [name for name, path in _modules().items() if writes.search(path.read_text(encoding="utf-8"))]
     assert set(found) <= edge

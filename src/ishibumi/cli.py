@@ -1,23 +1,18 @@
 """The command line: one verb a command, in the order of a run. Only the verb that is called imports what it needs."""
 
-import contextlib
 import json
 import os
-import shlex
-import shutil
 import signal
-import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ishibumi.errors import IshibumiError, UsageError
+from ishibumi.cli_edge import arguments_again, command, edge, load_run, overrides_of, stopping
+from ishibumi.errors import UsageError
 
 if TYPE_CHECKING:
-    from ishibumi.config import Run
     from ishibumi.display import Display
 
 app = typer.Typer(
@@ -40,10 +35,6 @@ RunDirOption = Annotated[
 ]
 DEFAULT_SETTINGS = Path("ishibumi.toml")
 
-STOPPED = {
-    "en": "Stopped. What is finished is kept; the same command goes on: {command}",
-    "ja": "停止しました。終わった分は残っています。同じコマンドで続けられます: {command}",
-}
 DONE = {
     "en": "The report: {report}\nTo chat with the result: {chat}",
     "ja": "レポート: {report}\n結果と話すには: {chat}",
@@ -71,7 +62,7 @@ WRITTEN = {
 @app.command()
 def init(directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write ishibumi.toml.")]) -> None:
     """Write a commented settings file to start from."""
-    with _edge() as display:
+    with edge() as display:
         from ishibumi import artifacts, config
         from ishibumi.starter import starter_settings
 
@@ -86,8 +77,7 @@ def init(directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to
         with artifacts.disk_errors(path):
             directory.mkdir(parents=True, exist_ok=True)
         artifacts.write_text(path, starter_settings(values))
-        command = _command("check", str(path))
-        display.note(WRITTEN[display.language].format(path=path, command=command))
+        display.note(WRITTEN[display.language].format(path=path, command=command("check", str(path))))
 
 
 @app.command()
@@ -99,8 +89,8 @@ def run(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, run_d
 @app.command()
 def check(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, run_dir: RunDirOption = None) -> None:
     """Read all inputs, say what a run would do, train nothing."""
-    with _edge():
-        loaded = _load(settings, set_, run_dir)
+    with edge():
+        loaded = load_run(settings, set_, run_dir)
         from ishibumi.checking import check as what_it_would_do
 
         for line in what_it_would_do(loaded):
@@ -123,7 +113,7 @@ def corpus(
     if shard is None:
         _run_until("corpus", settings, set_, run_dir)
         return
-    with _edge():
+    with edge():
         number, _, num_shards = shard.partition("/")
         if not (number.isdecimal() and num_shards.isdecimal() and 1 <= int(number) <= int(num_shards)):
             raise UsageError(
@@ -133,7 +123,7 @@ def corpus(
             )
         from ishibumi.corpus_stage import prepare_shard
 
-        print(prepare_shard(_load(settings, set_, run_dir), (int(number), int(num_shards))))
+        print(prepare_shard(load_run(settings, set_, run_dir), (int(number), int(num_shards))))
 
 
 @app.command()
@@ -189,7 +179,7 @@ def sweep(
 
     Of the exam's arms, base and engraved are asked. What is finished is kept; the same command goes on.
     """
-    with _edge(can_go_on=True) as display:
+    with edge(can_go_on=True) as display:
         from ishibumi.sweep_plan import grid, read_axes
 
         chosen = read_axes([*(axes or []), *([f"exam.scale={scales}"] if scales else [])])
@@ -198,9 +188,9 @@ def sweep(
         from ishibumi.sweep_search import sweep_search
         from ishibumi.sweep_workers import visible_gpus
 
-        begun = begin(settings, _overrides(set_, run_dir), seeds)
+        begun = begin(settings, overrides_of(set_, run_dir), seeds)
         at_once = parallel or max(1, len(visible_gpus()))
-        with _stopping(display):
+        with stopping(display):
             if trials:
                 result = sweep_search(begun, chosen, trials, parallel=at_once, watch=display)
             else:
@@ -222,8 +212,8 @@ def report(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, ru
 @app.command()
 def chat(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, run_dir: RunDirOption = None) -> None:
     """Talk with the finished model."""
-    with _edge():
-        loaded = _load(settings, set_, run_dir)
+    with edge():
+        loaded = load_run(settings, set_, run_dir)
         from ishibumi.use.chat import chat as talk
 
         talk(loaded)
@@ -249,8 +239,8 @@ def export(
 
     It is loaded again and compared with the model that sat the exam before it counts as done.
     """
-    with _edge() as display:
-        loaded = _load(settings, set_, run_dir)
+    with edge() as display:
+        loaded = load_run(settings, set_, run_dir)
         from ishibumi.use.export import Licences
         from ishibumi.use.export import export as write_export
 
@@ -278,8 +268,8 @@ def serve(
 
     While the run is not finished the page shows how training goes. An API key is read from ISHIBUMI_API_KEY.
     """
-    with _edge() as display:
-        loaded = _load(settings, set_, run_dir)
+    with edge() as display:
+        loaded = load_run(settings, set_, run_dir)
         from ishibumi.exam_stage import exam_questions
         from ishibumi.use.serve import serve as serve_run
         from ishibumi.use.serve_guard import KEY_VARIABLE
@@ -317,8 +307,8 @@ def show(
 
     Also what was made from it: other wordings and questions, whose ids lead back to it.
     """
-    with _edge():
-        loaded = _load(settings, set_, run_dir)
+    with edge():
+        loaded = load_run(settings, set_, run_dir)
         from ishibumi.use.show import PARTS, list_documents
         from ishibumi.use.show import show as shown
 
@@ -344,7 +334,7 @@ def fetch(
 
     The only command that uses the hub. Weights come as safetensors; pickle files are left out.
     """
-    with _edge(offline=False):
+    with edge(offline=False):
         from ishibumi.models.fetch import fetch_model
 
         print(fetch_model(hub_id, directory))
@@ -365,8 +355,8 @@ def bundle(
 
     pip loads the packages. On the other machine: tar xf OUT.tar, then the script install in it.
     """
-    with _edge():
-        loaded = _load(settings, set_, run_dir)
+    with edge():
+        loaded = load_run(settings, set_, run_dir)
         from ishibumi.use.bundle import bundle as pack
 
         print(pack(loaded, out, platform=platform, python=python, extras=extras or (), wheels=wheels))
@@ -378,8 +368,8 @@ def main() -> None:
 
 
 def _run_until(stage: str, settings: Path, set_: list[str] | None, run_dir: Path | None) -> None:
-    with _edge(can_go_on=True) as display:
-        loaded = _load(settings, set_, run_dir)
+    with edge(can_go_on=True) as display:
+        loaded = load_run(settings, set_, run_dir)
         if stage == "corpus":
             from ishibumi.corpus_stage import run_corpus as make
         else:
@@ -391,21 +381,11 @@ def _run_until(stage: str, settings: Path, set_: list[str] | None, run_dir: Path
             if stage != "corpus":
                 make(loaded)
             return
-        with _stopping(display):
+        with stopping(display):
             result_dir = make(loaded, watch=display)
         if stage == "report":
-            _tell_result(display, result_dir, _command("chat", *_arguments(settings, set_, run_dir)))
+            _tell_result(display, result_dir, command("chat", *arguments_again(settings, set_, run_dir)))
         print(result_dir)
-
-
-@contextlib.contextmanager
-def _stopping(display: "Display") -> Iterator[None]:
-    """Ctrl-C asks training to stop with a checkpoint for as long as the block lasts."""
-    default_handler = signal.signal(signal.SIGINT, lambda *_: display.ask_to_stop())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, default_handler)
 
 
 def _tell_result(display: "Display", result_dir: Path, chat_command: str) -> None:
@@ -421,64 +401,3 @@ def _tell_result(display: "Display", result_dir: Path, chat_command: str) -> Non
         display.table(title, header, rows)
     report = result_dir / "report" / "report.html"
     display.note(DONE[display.language].format(report=report, chat=chat_command))
-
-
-def _command(*arguments: str) -> str:
-    """A line to type: ishibumi as it was called just now, with other arguments."""
-    program = sys.argv[0]
-    if Path(program).name != "ishibumi":
-        words = ["python", "-m", "ishibumi"]
-    else:
-        words = ["ishibumi"] if shutil.which("ishibumi") == program else [program]
-    return shlex.join([*words, *arguments])
-
-
-def _arguments(settings: Path, set_: list[str] | None, run_dir: Path | None) -> list[str]:
-    """The same arguments for the next command."""
-    flags = [part for flag in set_ or [] for part in ("--set", flag)]
-    return [str(settings), *flags, *(["--run-dir", str(run_dir)] if run_dir else [])]
-
-
-def _load(settings: Path, set_: list[str] | None, run_dir: Path | None) -> "Run":
-    from ishibumi import config
-
-    return config.load(settings, _overrides(set_, run_dir))
-
-
-def _overrides(set_: list[str] | None, run_dir: Path | None) -> dict[str, str]:
-    overrides: dict[str, str] = {}
-    for flag in set_ or []:
-        key, equals, value = flag.partition("=")
-        if not equals:
-            raise UsageError(
-                f"--set {flag}: there is no = in it.",
-                hint="Write --set KEY=VALUE, for example --set cpt.epochs=2",
-                hint_ja="--set キー=値 の形で書いてください。例: --set cpt.epochs=2",
-            )
-        overrides[key.strip()] = value.strip()
-    if run_dir is not None:
-        overrides["run_dir"] = str(run_dir.absolute())  # a flag's path is relative to where the user stands
-    return overrides
-
-
-@contextlib.contextmanager
-def _edge(*, offline: bool = True, can_go_on: bool = False) -> Iterator["Display"]:
-    """Where errors become words and exit codes. Sets the hub offline before anything can import it."""
-    from ishibumi.display import Display
-
-    if offline:
-        os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
-    display = Display()
-    try:
-        with display:
-            yield display
-    except IshibumiError as error:
-        display.show_error(error)
-        raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
-        if can_go_on:
-            display.note(STOPPED[display.language].format(command=_command(*sys.argv[1:])))
-        raise typer.Exit(130) from None
-    except BrokenPipeError:  # the reader of our stdout, such as head, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(1) from None
