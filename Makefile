@@ -1,6 +1,6 @@
 # make demo        the Japanese example end to end, on a CPU, in minutes
 # make demo-full   the whole example, Japanese and English
-# make compare     both recipes on the example, side by side
+# make compare     the recipes mixed and two-stage on the example, side by side
 # make test        lint, types and tests
 # make check       lint and types only
 # make clean       remove the environment and the results of the examples

@@ -45,7 +45,7 @@ def test_two_stage_has_the_published_numbers(tmp_path: Path) -> None:
 
 
 def test_every_recipe_loads_and_mixed_is_the_default(tmp_path: Path) -> None:
-    assert config.recipe_names() == ["mixed", "two-stage"]
+    assert config.recipe_names() == ["mixed", "thorough", "two-stage"]
     run = config.load(written(tmp_path, ""))
     assert run.origins["cpt.learning_rate"] == "recipe mixed"
 
@@ -167,7 +167,7 @@ def test_a_flag_may_be_a_bare_word_and_text_settings_take_anything(tmp_path: Pat
 
 def test_a_recipe_is_refused_by_its_own_name(tmp_path: Path) -> None:
     path = written(tmp_path, 'recipe = "mixd"\n')
-    assert refusal(path) == 'No recipe "mixd". Did you mean mixed? Recipes: mixed, two-stage.'
+    assert refusal(path) == 'No recipe "mixd". Did you mean mixed? Recipes: mixed, thorough, two-stage.'
     written(tmp_path, 'recipe = "mixed"\n', "chain.toml")
     path = written(tmp_path, 'recipe = "chain.toml"\n')
     assert refusal(path) == "recipe chain.toml:1: a recipe cannot name another recipe."

@@ -120,7 +120,7 @@ def test_settings_in_the_readme_exist_and_are_valid(page: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("page", READMES, ids=lambda page: page.name)
 def test_the_table_of_recipes_has_their_values(page: Path, tmp_path: Path) -> None:
-    table = next(t for t in tables(page.read_text(encoding="utf-8")) if t[0][1:] == ["`mixed`", "`two-stage`"])
+    table = next(t for t in tables(page.read_text(encoding="utf-8")) if t[0][1:] == ["`mixed`", "`thorough`", "`two-stage`"])
     recipes = [name.strip("`") for name in table[0][1:]]
     assert recipes == config.recipe_names()
     settings = tmp_path / "ishibumi.toml"

@@ -359,7 +359,7 @@ class Settings(Section):
     """A whole run."""
 
     recipe: str = Field(
-        default="mixed", description="a recipe of ishibumi (mixed, two-stage) or a TOML file with defaults"
+        default="mixed", description="a recipe of ishibumi (mixed, thorough, two-stage) or a TOML file with defaults"
     )
     run_dir: str = Field(default="run", description="directory of the results, relative to the settings file")
     seed: int = Field(default=1, ge=0, lt=2**31, description="fixes every random choice")

