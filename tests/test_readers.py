@@ -223,7 +223,7 @@ def test_pdf_gives_joined_paragraphs_without_page_edges(tmp_path: Path) -> None:
         "新しい市立図書館が{0}月1日、南町に開館した。蔵書は",
         "{0}万冊で、﨑や髙の字の本もある。建物は木でできて", "いる、第{0}。",
         "　{0}つ目の段落。", "The museum {0} has ninety thousand visitors in Septem-",
-        "ber alone, which is more than it had in all the", "year {0} before.",
+        "ber alone, which is more than it had in all the year", "{0} before.",
     ]  # fmt: skip
     pages: list[list[tuple[float, float, str]]] = [
         [

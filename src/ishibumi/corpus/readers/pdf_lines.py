@@ -1,0 +1,64 @@
+"""A page of a PDF → its lines of text, each with its place, so that gaps, indents and room at a line end can be seen."""
+
+import ctypes
+import re
+from dataclasses import dataclass
+from typing import Any
+
+HYPHEN = "\ufffe"  # pdfium puts it where a word was parted at a line end
+WIDE = r"[\u2e80-\u9fff\uf900-\ufaff\uff01-\uff60]"
+# What a typesetter moves to the next line as a whole: a Japanese letter with its brackets and marks, or a Latin word.
+_FIRST_WORD = re.compile(rf"\s*[「『（【〈《〔“(]*(?:{WIDE}[、。，．・：；？！」』）】〉》〕ーぁぃぅぇぉっゃゅょァィゥェォッャュョ]*|[^\s\u2e80-\u9fff\uf900-\uffff]+)")  # fmt: skip # noqa: E501
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of text; lengths in points, from the left and from the bottom of the page as it is looked at."""
+
+    text: str
+    left: float
+    right: float
+    baseline: float
+    size: float
+    first_word: float  # the width of the first word: less room than that was left on the line above, if it goes on here
+
+
+def page_lines(page: Any, text_page: Any) -> list[Line]:
+    """The lines of the page that are not blank, in the order of the file."""
+    turn = (-1j) ** (page.get_rotation() // 90)
+    lines, at = list[Line](), 0
+    for raw in text_page.get_text_range().splitlines(keepends=True):
+        text = raw.rstrip("\r\n")
+        if text.strip():
+            lines.append(_line(text_page, text, at=at, turn=turn))
+        at += _num_units(raw)
+    return lines
+
+
+def _line(text_page: Any, text: str, *, at: int, turn: complex) -> Line:
+    blank = len(text) - len(text.lstrip())
+    word = _FIRST_WORD.match(text)
+    first = _place(text_page, at + blank, turn)
+    word_end = _place(text_page, at + _num_units(text[: word.end() if word else 1]) - 1, turn)
+    last = _place(text_page, at + _num_units(text.rstrip(f"{HYPHEN} \u3000")) - 1, turn)
+    return Line(text, first[0], last[1], first[2], max(first[3], last[3]), word_end[1] - first[0])
+
+
+def _place(text_page: Any, at: int, turn: complex) -> tuple[float, float, float, float]:
+    """Left, right, baseline and font size of the character at a place of the text."""
+    from pypdfium2 import raw
+
+    index = raw.FPDFText_GetCharIndexFromTextIndex(text_page, at)
+    x, y, box, matrix = ctypes.c_double(), ctypes.c_double(), raw.FS_RECTF(), raw.FS_MATRIX()
+    raw.FPDFText_GetCharOrigin(text_page, index, x, y)
+    raw.FPDFText_GetLooseCharBox(text_page, index, box)
+    raw.FPDFText_GetMatrix(text_page, index, matrix)
+    origin = complex(x.value, y.value) * turn
+    corners = [complex(box.left, box.bottom) * turn, complex(box.right, box.top) * turn]
+    size = raw.FPDFText_GetFontSize(text_page, index) * abs(complex(matrix.c, matrix.d))
+    return origin.real, max(c.real for c in corners), origin.imag, size
+
+
+def _num_units(text: str) -> int:
+    """Places are counted in units of UTF-16."""
+    return len(text) + sum(c > "\uffff" for c in text)
