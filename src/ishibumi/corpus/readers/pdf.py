@@ -45,7 +45,7 @@ def read_pdf(source: Source, columns: ColumnSettings) -> Iterator[Item]:
     pages, edges = drop_edges(pages)
     for line in edges:
         yield NotRead(f"{source.name}: {short(line)}", "page_header_or_footer", is_part=True)
-    text = "\n".join(paragraphs(pages))
+    text = paragraphs(pages)
     known = title if title and title.replace(" ", "") in first else None
     yield Row(text, known, None, None, f"{source.name}:1", source.stem)
 

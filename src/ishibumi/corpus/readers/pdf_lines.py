@@ -1,4 +1,4 @@
-"""A page of a PDF → its lines of text, each with its place, so that gaps, indents and room at a line end can be seen."""
+"""A page of a PDF → its lines of text, each with its place: gaps, indents and room at a line end can be seen."""
 
 import ctypes
 import re
@@ -9,6 +9,9 @@ HYPHEN = "\ufffe"  # pdfium puts it where a word was parted at a line end
 WIDE = r"[\u2e80-\u9fff\uf900-\ufaff\uff01-\uff60]"
 # What a typesetter moves to the next line as a whole: a Japanese letter with its brackets and marks, or a Latin word.
 _FIRST_WORD = re.compile(rf"\s*[「『（【〈《〔“(]*(?:{WIDE}[、。，．・：；？！」』）】〉》〕ーぁぃぅぇぉっゃゅょァィゥェォッャュョ]*|[^\s\u2e80-\u9fff\uf900-\uffff]+)")  # fmt: skip # noqa: E501
+
+
+_LINE = re.compile(rf"[^\n{HYPHEN}]*(?:\n|{HYPHEN}|$)")
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ def page_lines(page: Any, text_page: Any) -> list[Line]:
     """The lines of the page that are not blank, in the order of the file."""
     turn = (-1j) ** (page.get_rotation() // 90)
     lines, at = list[Line](), 0
-    for raw in text_page.get_text_range().splitlines(keepends=True):
+    for raw in _LINE.findall(text_page.get_text_range()):
         text = raw.rstrip("\r\n")
         if text.strip():
             lines.append(_line(text_page, text, at=at, turn=turn))
@@ -36,9 +39,8 @@ def page_lines(page: Any, text_page: Any) -> list[Line]:
 
 
 def _line(text_page: Any, text: str, *, at: int, turn: complex) -> Line:
-    blank = len(text) - len(text.lstrip())
     word = _FIRST_WORD.match(text)
-    first = _place(text_page, at + blank, turn)
+    first = _place(text_page, at, turn)
     word_end = _place(text_page, at + _num_units(text[: word.end() if word else 1]) - 1, turn)
     last = _place(text_page, at + _num_units(text.rstrip(f"{HYPHEN} \u3000")) - 1, turn)
     return Line(text, first[0], last[1], first[2], max(first[3], last[3]), word_end[1] - first[0])

@@ -5,11 +5,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import inf
 from statistics import median
 
 from ishibumi.corpus.readers.pdf_lines import HYPHEN, WIDE, Line
 
 _WIDE = re.compile(WIDE)
+_NEEDS_SPACE = re.compile(rf"(?:[^\s{HYPHEN}\-]|\s-)(?<!{WIDE})$")  # not "24-" before "hour"
+_PARTED = re.compile(rf"(\w*){HYPHEN}(\w*)")
+_COMPOUND = re.compile(r"\w+-\w+")
 _NEW_PARAGRAPH = re.compile(r"[\u3000•・■●○◆◇□※]|\d+[.)．] |[-–] |第\d+[章節条]")
 
 
@@ -17,24 +21,28 @@ _NEW_PARAGRAPH = re.compile(r"[\u3000•・■●○◆◇□※]|\d+[.)．] |[-
 class _Layout:
     leading: float  # the usual distance of two baselines, in sizes of the letters
     text_width: float
-    line_ends: dict[int, float]  # column: where its full lines end
+    line_ends: dict[int, float]  # column: where its full lines end; what stands in none is a number, or alone
 
 
-def paragraphs(pages: list[list[Line]]) -> Iterator[str]:
+def paragraphs(pages: list[list[Line]]) -> str:
+    """The text, a paragraph a line."""
+    text = "\n".join(_joined(list(_from_left_edge(pages))))
+    compounds = set(_COMPOUND.findall(text))
+    return _PARTED.sub(lambda m: f"{m[1]}-{m[2]}" if f"{m[1]}-{m[2]}" in compounds else m[1] + m[2], text)
+
+
+def _joined(lines: list[Line]) -> Iterator[str]:
     """Lines joined until one begins a paragraph."""
-    lines = list(_from_left_edge(pages))
     layout = _layout(lines)
-    held, num_lines = "", 0
-    for above, line in pairwise([None, *lines]):
-        if above and _begins(above, line, layout, is_second=num_lines == 1):
+    held, num_lines = lines[0].text if lines else "", 1
+    for above, line in pairwise(lines):
+        if _begins(above, line, layout, is_second=num_lines == 1):
             yield held
-            held, num_lines = "", 0
-        needs_space = held and not (_WIDE.match(held[-1]) or _WIDE.match(line.text[0]))
-        space = " " if needs_space and above and not above.text.endswith((" ", HYPHEN)) else ""
-        held += space + line.text.replace(HYPHEN, "")
-        num_lines += 1
-    if held:
-        yield held
+            held, num_lines = line.text, 1
+        else:
+            space = " " if _NEEDS_SPACE.search(held) and not _WIDE.match(line.text) else ""
+            held, num_lines = held + space + line.text, num_lines + 1
+    yield held
 
 
 def _begins(above: Line, line: Line, layout: _Layout, *, is_second: bool) -> bool:
@@ -43,11 +51,14 @@ def _begins(above: Line, line: Line, layout: _Layout, *, is_second: bool) -> boo
         return True
     if above.text.endswith(HYPHEN):
         return False
-    room = layout.line_ends[_column(above, layout.text_width)] - above.right
+    room = layout.line_ends.get(_column(above, layout.text_width), inf) - above.right
     is_moved = 0.5 * line.size < abs(line.left - above.left) < 8 * line.size  # further: it is in another column
+    is_out = line.left < above.left and bool(_NEW_PARAGRAPH.match(above.text))
     return (
-        room > line.first_word + line.size  # a letter more, as not every typesetter fills its lines
-        or (is_moved and not is_second)  # the first line of a paragraph may stand out, or in
+        room > line.first_word + 0.5 * line.size  # and a space before it
+        or (
+            is_moved and (is_out or not is_second)
+        )  # the first line of a paragraph may stand out, that of an item not in
         or above.baseline - line.baseline > 1.2 * layout.leading * line.size
         or not 0.9 < above.size / line.size < 1.1
     )
@@ -67,7 +78,8 @@ def _layout(lines: list[Line]) -> _Layout:
     width = _high(line.right for line in lines)
     ends = defaultdict[int, list[float]](list)
     for line in lines:
-        ends[_column(line, width)].append(line.right)
+        if line.right - line.left > width / 4:
+            ends[_column(line, width)].append(line.right)
     leading = median([step for step in steps if step > 0] or [0.0])
     return _Layout(leading, width, {column: _high(rights) for column, rights in ends.items()})
 
