@@ -60,7 +60,7 @@ def _begins(above: Line, line: Line, layout: _Layout, *, is_second: bool) -> boo
             is_moved and (is_out or not is_second)
         )  # the first line of a paragraph may stand out, that of an item not in
         or above.baseline - line.baseline > 1.2 * layout.leading * line.size
-        or not 0.9 < above.size / line.size < 1.1
+        or not 0.9 * line.size <= above.size <= 1.1 * line.size
     )
 
 
