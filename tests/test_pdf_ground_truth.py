@@ -23,7 +23,7 @@ JA = (
     "「本の森」と呼ばれる閲覧席は百二十席あり、コーヒーも飲める。",
     "2024年度の利用者は12,345人で、前の年を大きく上回った。",
     "﨑や髙の字も、①や㈱も、そのまま残す。",
-    "詳しくは〒100-0001の窓口（電話03-1234-5678）で聞いてほしい。",
+    "詳しくは〒100-0001の窓口（https://example.org/library）で聞いてほしい。",
 )
 EN = (
     "The library of South Town opened its doors on the first of September.",
@@ -84,7 +84,11 @@ def page_texts(path: Path) -> list[str]:
 @pytest.mark.parametrize("lang", ["ja", "en"])
 @pytest.mark.parametrize(
     ("style", "has_edges"),
-    [("p { margin: 0 0 0.8em }", True), ("p { margin: 0; text-indent: 1em }", True), ("p { margin: 1em 0 }", False)],
+    [
+        ("p { margin: 0 0 0.8em }", True),
+        ("p { margin: 0; text-indent: 1em; text-align: justify }", True),
+        ("p { margin: 1em 0 }", False),
+    ],
     ids=["gaps", "indents", "no header"],
 )
 def test_pages_give_back_every_character_but_headers(tmp_path: Path, lang: str, style: str, has_edges: bool) -> None:

@@ -11,6 +11,8 @@ WIDE = r"[\u2e80-\u9fff\uf900-\ufaff\uff01-\uff60]"
 _FIRST_WORD = re.compile(rf"\s*[「『（【〈《〔“(]*(?:{WIDE}[、。，．・：；？！」』）】〉》〕ーぁぃぅぇぉっゃゅょァィゥェォッャュョ]*|[^\s\u2e80-\u9fff\uf900-\uffff]+)")  # fmt: skip # noqa: E501
 
 
+_SPREAD = re.compile(rf"(?:{WIDE} ){{3}}")
+_BESIDE_WIDE = re.compile(rf"(?<={WIDE}) | (?={WIDE})")
 _LINE = re.compile(rf"[^\n{HYPHEN}]*(?:\n|{HYPHEN}|$)")
 
 
@@ -43,7 +45,19 @@ def _line(text_page: Any, text: str, *, at: int, turn: complex) -> Line:
     first = _place(text_page, at, turn)
     word_end = _place(text_page, at + _num_units(text[: word.end() if word else 1]) - 1, turn)
     last = _place(text_page, at + _num_units(text.rstrip(f"{HYPHEN} \u3000")) - 1, turn)
-    return Line(text, first[0], last[1], first[2], max(first[3], last[3]), word_end[1] - first[0])
+    written = _without_spread(text_page, text, at) if _SPREAD.search(text) else text
+    return Line(written, first[0], last[1], first[2], max(first[3], last[3]), word_end[1] - first[0])
+
+
+def _without_spread(text_page: Any, text: str, at: int) -> str:
+    """A line set wide to fill its measure, less the spaces beside Japanese letters that pdfium made of the gaps."""
+    from pypdfium2 import raw
+
+    def space(found: re.Match[str]) -> str:
+        index = raw.FPDFText_GetCharIndexFromTextIndex(text_page, at + _num_units(text[: found.start()]))
+        return "" if raw.FPDFText_IsGenerated(text_page, index) == 1 else " "
+
+    return _BESIDE_WIDE.sub(space, text)
 
 
 def _place(text_page: Any, at: int, turn: complex) -> tuple[float, float, float, float]:
