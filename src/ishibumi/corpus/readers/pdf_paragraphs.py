@@ -12,9 +12,9 @@ from ishibumi.corpus.readers.pdf_lines import HYPHEN, WIDE, Line
 
 _WIDE = re.compile(WIDE)
 _NEEDS_SPACE = re.compile(rf"(?:[^\s{HYPHEN}\-]|\s-)(?<!{WIDE})$")  # not "24-" before "hour"
-_PARTED = re.compile(rf"(\w*){HYPHEN}(\w*)")
-_COMPOUND = re.compile(r"\w+-\w+")
-_NEW_PARAGRAPH = re.compile(r"[\u3000•・■●○◆◇□※]|\d+[.)．] |[-–] |第\d+[章節条]")
+_WORD = r"[A-Za-z\u00c0-\u024f]{1,40}"  # bounded: the search stays linear
+_PARTED = re.compile(rf"({_WORD}){HYPHEN}({_WORD})")
+_COMPOUND = re.compile(rf"{_WORD}-{_WORD}")
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,9 @@ def paragraphs(pages: list[list[Line]]) -> str:
     """The text, a paragraph a line."""
     text = "\n".join(_joined(list(_from_left_edge(pages))))
     compounds = set(_COMPOUND.findall(text))
-    return _PARTED.sub(lambda m: f"{m[1]}-{m[2]}" if f"{m[1]}-{m[2]}" in compounds else m[1] + m[2], text)
+    return _PARTED.sub(lambda m: f"{m[1]}-{m[2]}" if f"{m[1]}-{m[2]}" in compounds else m[1] + m[2], text).replace(
+        HYPHEN, ""
+    )
 
 
 def _joined(lines: list[Line]) -> Iterator[str]:
@@ -40,7 +42,7 @@ def _joined(lines: list[Line]) -> Iterator[str]:
             yield held
             held, num_lines = line.text, 1
         else:
-            space = " " if _NEEDS_SPACE.search(held) and not _WIDE.match(line.text) else ""
+            space = " " if _NEEDS_SPACE.search(held[-2:]) and not _WIDE.match(line.text) else ""
             held, num_lines = held + space + line.text, num_lines + 1
     yield held
 
