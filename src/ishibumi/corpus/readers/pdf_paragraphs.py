@@ -15,6 +15,7 @@ _NEEDS_SPACE = re.compile(rf"(?:[^\s{HYPHEN}\-]|\s-)(?<!{WIDE})$")  # not "24-" 
 _WORD = r"[A-Za-z\u00c0-\u024f]{1,40}"  # bounded: the search stays linear
 _PARTED = re.compile(rf"({_WORD}){HYPHEN}({_WORD})")
 _COMPOUND = re.compile(rf"{_WORD}-{_WORD}")
+_NEW_PARAGRAPH = re.compile(r"[\u3000•・■●○◆◇□※]|\d+[.)．] |[-–] |第\d+[章節条]")
 
 
 @dataclass(frozen=True)
