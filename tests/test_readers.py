@@ -220,10 +220,10 @@ def test_docx_gives_paragraphs_tables_and_the_base_of_furigana(tmp_path: Path) -
 def test_pdf_gives_joined_paragraphs_without_page_edges(tmp_path: Path) -> None:
     path = tmp_path / "報告_2024年9月1日.pdf"
     lines = [
-        "新しい市立図書館が{0}月1日、南町に開館した。蔵書は",
-        "{0}万冊で、﨑や髙の字の本もある。建物は木でできて", "いる、第{0}。",
+        "新しい市立図書館が{0}月1日、南町に開館した。蔵書は{0}",
+        "万冊で、﨑や髙の字の本もある。建物は木でできている、", "第{0}。",
         "　{0}つ目の段落。", "The museum {0} has ninety thousand visitors in Septem-",
-        "ber alone, which is more than it had in all the", "year {0} before.",
+        "ber alone, which was more than it had had in all the", "year {0} before.",
     ]  # fmt: skip
     pages: list[list[tuple[float, float, str]]] = [
         [
@@ -240,8 +240,8 @@ def test_pdf_gives_joined_paragraphs_without_page_edges(tmp_path: Path) -> None:
     assert isinstance(row, Row)
     assert row.text == "\n".join(
         f"新しい市立図書館が{n}月1日、南町に開館した。蔵書は{n}万冊で、﨑や髙の字の本もある。建物は木でできている、"
-        f"第{n}。\n　{n}つ目の段落。\nThe museum {n} has ninety thousand visitors in September alone, which is more "
-        f"than it had in all the year {n} before.\n- {n} -"
+        f"第{n}。\n　{n}つ目の段落。\nThe museum {n} has ninety thousand visitors in September alone, which was more "
+        f"than it had had in all the year {n} before.\n- {n} -"
         for n in "一二三"
     )
     assert row.title == "市報"
