@@ -120,9 +120,9 @@ def test_settings_in_the_readme_exist_and_are_valid(page: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("page", READMES, ids=lambda page: page.name)
 def test_the_table_of_recipes_has_their_values(page: Path, tmp_path: Path) -> None:
-    table = next(t for t in tables(page.read_text(encoding="utf-8")) if t[0][1:] == ["`mixed`", "`thorough`", "`two-stage`"])
-    recipes = [name.strip("`") for name in table[0][1:]]
-    assert recipes == config.recipe_names()
+    recipes = config.recipe_names()
+    header = [f"`{name}`" for name in recipes]
+    table = next(t for t in tables(page.read_text(encoding="utf-8")) if t[0][1:] == header)
     settings = tmp_path / "ishibumi.toml"
     settings.write_text("", encoding="utf-8")
     for name, cells in zip(recipes, zip(*(row[1:] for row in table[2:]), strict=True), strict=True):

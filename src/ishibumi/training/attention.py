@@ -28,7 +28,7 @@ KERNELS = [
 def hidden_states(network: nn.Module, batch: Batch) -> torch.Tensor:
     """Hidden states before the head, (R, T, D); each text's are those that it has on its own."""
     implementation = network.config._attn_implementation  # type: ignore[union-attr]
-    masks = None if implementation == CAUSAL else block_masks(network.config, batch)
+    masks: Any = None if implementation == CAUSAL else block_masks(network.config, batch)
     if implementation == BLOCKWISE:
         masks = {kind: _blocks(m) for kind, m in masks.items()} if isinstance(masks, dict) else _blocks(masks)
     output = network.base_model(  # type: ignore[operator]

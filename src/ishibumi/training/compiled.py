@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import torch
+import torch._functorch.config as functorch_config
 from torch import nn
 from torch._inductor.compile_fx import compile_fx
 from torch.utils.checkpoint import checkpoint
@@ -167,7 +168,7 @@ def compiled_layers(network: nn.Module, num_again: int = 0) -> Iterator[None]:
 def _compiled(layers: Sequence[nn.Module], share_kept: float) -> Any:
     def build(graph: torch.fx.GraphModule, inputs: Sequence[Any]) -> Callable[..., Any]:
         # Inputs of products that elementwise operations make from what is kept are made again: a fifth less memory.
-        with torch._functorch.config.patch(
+        with functorch_config.patch(
             activation_memory_budget=share_kept, ban_recompute_materialized_backward=KEEPS_INPUTS
         ):
             return compile_fx(graph, inputs, config_patches=COMPILER_OPTIONS)  # type: ignore[arg-type, return-value]
