@@ -55,14 +55,8 @@ def letters(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def items(tmp_path_factory: pytest.TempPathFactory) -> list[Item]:
-    """What the knowledge stage makes of all articles in both languages, with the example's settings."""
-    files = [f"{stage}_{language}.jsonl" for stage in ("knockout", "group") for language in ("ja", "en")]
-    overrides = {
-        "run_dir": json.dumps(str(tmp_path_factory.mktemp("run"))),
-        "documents.paths": json.dumps(files),
-        "exam.questions": json.dumps([f"questions_{m}{n}.jsonl" for m in ("", "more_") for n in ("ja", "en")]),
-    }
-    run = config.load(WORLDCUP / "ishibumi.toml", overrides)
+    """What the knowledge stage makes of all articles in both languages, with every kind of reply that is trained on."""
+    run = config.load(WORLDCUP / "full.toml", {"run_dir": json.dumps(str(tmp_path_factory.mktemp("run")))})
     build_corpus(run)
     manifest = make_knowledge(run).manifest
     made = load_items(run.run_dir / "knowledge")
@@ -178,7 +172,7 @@ def test_nothing_that_trains_has_the_exams_wording(items: list[Item]) -> None:
     assert [q for q in exam if any(letters(q) in body for body in bodies)] == []
 
 
-@pytest.mark.parametrize("name", ["ishibumi.toml", "full.toml"])
+@pytest.mark.parametrize("name", ["ishibumi.toml", "gpu.toml", "full.toml"])
 def test_nothing_that_the_example_trains_on_stops_its_run(name: str) -> None:
     run = config.load(WORLDCUP / name, {})
     documents = read_documents([run.resolve(p) for p in run.settings.documents.paths], run.settings.documents).documents
