@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import gzip
 import http.client
 import json
 import os
@@ -364,3 +365,15 @@ def test_the_examples_of_the_guide_work(port: int, name: str) -> None:
     code = f"URL = {url!r}\n" + "".join(python)
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.endswith("\n") and len(said) > 1
+
+
+def test_a_long_reply_is_compressed_for_who_can_read_it(port: int) -> None:
+    def sent(encoding: str) -> tuple[str | None, bytes]:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=20)) as connection:
+            connection.request("GET", "/api/exam", headers={"accept-encoding": encoding})
+            response = connection.getresponse()
+            return response.getheader("content-encoding"), response.read()
+
+    (plain_name, plain), (packed_name, packed) = sent("identity"), sent("gzip")
+    assert (plain_name, packed_name) == (None, "gzip")
+    assert gzip.decompress(packed) == plain and len(packed) < len(plain) / 2

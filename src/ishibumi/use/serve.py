@@ -12,6 +12,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.middleware.gzip import GZipMiddleware
 
 from ishibumi import __version__, artifacts
 from ishibumi.config import Run
@@ -23,6 +24,7 @@ from ishibumi.use.serve_openai import openai_routes
 from ishibumi.use.serve_run import Questions, run_routes
 
 SECONDS_TO_FINISH = 60  # for replies under way when the server is asked to stop
+COMPRESSED_FROM = 1024  # bytes of a reply: an exam is 200 kB of text that says much twice
 Tell = Callable[[bool], None]
 
 
@@ -119,6 +121,7 @@ def build_app(run: Run, questions: Questions, *, key: str | None, limits: Limits
         asking.stop()
 
     app = FastAPI(title="ishibumi", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM)  # streams stay as they are
     app.add_middleware(Guard, key=key, limits=limits)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(StarletteHTTPException, _failed)

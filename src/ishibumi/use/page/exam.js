@@ -5,13 +5,15 @@ import { documents, openDocument } from "./source.js";
 import { make, made, say } from "./words.js";
 
 const ARMS = ["engraved", "base", "retrieval"];
+const MAIN = ["held_out", "generated"]; // the splits that the report's figure may be about
 const search = document.querySelector("#search");
 const wrongOnly = document.querySelector("#wrong-only");
 let rows = [];
 
 export async function showExam() {
   const { documents: examined, forgetting } = await get("/api/exam");
-  const asked = examined.flatMap((each) => each.questions).filter((each) => each.split !== "training");
+  const all = examined.flatMap((each) => each.questions);
+  const asked = MAIN.map((split) => all.filter((each) => each.split === split)).find((each) => each.length) ?? [];
   say(document.querySelector("#exam-lead"), examined.length ? "exam_lead" : "no_exam");
   document.querySelector("#scores").replaceChildren(...(asked.length ? ARMS.map((arm) => score(arm, asked)) : []));
   document.querySelector("#forgetting").replaceChildren(...(forgetting.length ? forgotten(forgetting) : []));
