@@ -2,8 +2,16 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+
+def _encodable(text: str) -> str:
+    """The text; half a surrogate pair is none, and no tokenizer takes it."""
+    text.encode()  # a UnicodeEncodeError is a ValueError, which the client is told of
+    return text
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
 StopText = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
@@ -12,7 +20,7 @@ class Part(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     type: Literal["text"]
-    text: str
+    text: Text
 
 
 class ChatMessage(BaseModel):
@@ -20,7 +28,7 @@ class ChatMessage(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     role: Literal["system", "user", "assistant"]
-    content: str | list[Part]
+    content: Text | list[Part]
 
     @property
     def text(self) -> str:
