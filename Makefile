@@ -1,5 +1,5 @@
-# make demo        the Japanese example end to end, on a CPU, in minutes
-# make demo-full   the whole example, Japanese and English
+# make demo        the Japanese example end to end, on a CPU, in an hour or two
+# make demo-full   the whole example, Japanese and English, on a GPU
 # make compare     the recipes mixed and two-stage on the example, side by side
 # make test        lint, types and tests
 # make check       lint and types only

@@ -38,7 +38,9 @@ def set_row(model: LoadedModel, token: int, value: torch.Tensor) -> None:
 
 
 def test_a_trained_template_passes() -> None:
-    require_trained_template(chatml_model(), [])
+    model = chatml_model()
+    assert untrained_tokens(model.network, [START, END]) == []
+    require_trained_template(model, [])
 
 
 @pytest.mark.parametrize("kind", ["zero", "tiny", "mean", "alike"])
@@ -63,6 +65,8 @@ def test_template_tokens_that_the_base_never_trained_are_refused_with_advice(kin
 def test_a_stage_that_trains_the_embeddings_may_use_new_tokens_and_a_plain_template_needs_none() -> None:
     model = chatml_model()
     set_row(model, END, torch.zeros(32))
+    with pytest.raises(ModelError):
+        require_trained_template(model, ["q_proj"])
     require_trained_template(model, ["embed_tokens", "lm_head"])
     require_trained_template(replace(model, format=chat_format(chatml_tokenizer(), "en")), [])
 
