@@ -17,6 +17,7 @@ from ishibumi.training.attention import (
     causal_attention,
     has_one_text_a_row,
     hidden_states,
+    spanned_attention,
 )
 from ishibumi.training.batches import Batch
 from ishibumi.training.steps import batch_nll_sum
@@ -50,6 +51,26 @@ def test_packed_texts_have_the_states_that_they_have_alone(
         num_found += 1
     assert num_found == len(TEXTS)
     assert max(len(t.encode()) for t in TEXTS) > tiny.WINDOW
+
+
+@pytest.mark.parametrize("kind", tiny.KINDS)
+def test_attention_in_spans_gives_the_states_and_gradients_of_masked_attention(
+    kind: str, model_dir: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ishibumi.training.attention.SPAN", 16)  # rows of 96 tokens: spans begin and end within texts
+    network = tiny.load(model_dir(kind)).network
+    trainables = attach(network, tiny.settings(targets=["q_proj", "k_proj", "v_proj"], method="full"), 1)
+    batch = packed(tmp_path, TEXTS)
+
+    def found() -> list[torch.Tensor]:
+        hidden_RTD = hidden_states(network, batch)
+        parameters = [p for t in trainables for p in t.parameters]
+        return [hidden_RTD, *torch.autograd.grad(hidden_RTD.square().sum(), parameters)]
+
+    masked = found()
+    with spanned_attention(network):
+        for a, b in zip(found(), masked, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", tiny.KINDS)

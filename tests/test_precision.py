@@ -11,10 +11,11 @@ from torch import nn
 from ishibumi.training.adapters import attach
 from ishibumi.training.precision import (
     NF4_VALUES,
-    Fp8Linear,
+    EightBitLinear,
     Nf4Linear,
     Precision,
     frozen_in,
+    largest_inputs,
     packed_to_nf4,
     quantised,
     unpacked_from_nf4,
@@ -34,7 +35,10 @@ def test_four_bits_hold_the_sixteen_values_exactly() -> None:
     assert torch.equal(unpacked_from_nf4(packed, scales, torch.tensor(NF4_VALUES), torch.float32), weight)
 
 
-@pytest.mark.parametrize(("precision", "kind", "tolerance"), [("fp8", Fp8Linear, 0.05), ("nf4", Nf4Linear, 0.12)])
+@pytest.mark.parametrize(
+    ("precision", "kind", "tolerance"),
+    [("fp8", EightBitLinear, 0.05), ("int8", EightBitLinear, 0.02), ("nf4", Nf4Linear, 0.12)],
+)
 def test_outputs_and_gradients_are_near_those_of_the_weights_that_were_rounded(
     precision: Precision, kind: type[nn.Module], tolerance: float
 ) -> None:
@@ -50,14 +54,36 @@ def test_outputs_and_gradients_are_near_those_of_the_weights_that_were_rounded(
     assert 0 < float((grad - wanted_grad).norm() / wanted_grad.norm()) < tolerance
 
 
-def test_fp8_gradients_take_the_outputs_scales_along() -> None:
+@pytest.mark.parametrize("precision", ["fp8", "int8"])
+def test_gradients_take_the_outputs_scales_along(precision: Precision) -> None:
     linear = frozen(32, 16)
     linear.weight.mul_(torch.logspace(-3, 3, 16)[:, None])  # rows of very different size
     x = torch.randn(8, 32, requires_grad=True)
     grad_out = torch.randn(8, 16)
     (wanted,) = torch.autograd.grad(linear(x), x, grad_out)
-    (grad,) = torch.autograd.grad(quantised(linear, "fp8")(x), x, grad_out)
+    (grad,) = torch.autograd.grad(quantised(linear, precision)(x), x, grad_out)
     assert float((grad - wanted).norm() / wanted.norm()) < 0.06
+
+
+def test_int8_balances_weights_against_inputs_of_which_few_are_large() -> None:
+    linear = frozen(128, 48)
+    network = nn.Module()
+    network.base_model = nn.ModuleList([linear])  # what a decoder looks like from outside
+    x = torch.randn(64, 128)
+    x[:, :3] *= 50
+    x.requires_grad_()
+    largest = largest_inputs(network, lambda: linear(x))
+    assert torch.equal(largest[linear], x.abs().amax(0))
+    wanted, grad_out = linear(x), torch.randn(64, 48)
+    (wanted_grad,) = torch.autograd.grad(wanted, x, grad_out)
+
+    def error(small: nn.Module) -> tuple[float, float]:
+        got = small(x)
+        (grad,) = torch.autograd.grad(got, x, grad_out)
+        return tuple(float(((a - b).norm() / b.norm()).detach()) for a, b in ((got, wanted), (grad, wanted_grad)))  # type: ignore[return-value]
+
+    balanced, plain = (error(quantised(linear, "int8", found)) for found in (largest[linear], None))
+    assert balanced[0] < 0.5 * plain[0] and balanced[1] < 0.05
 
 
 def test_sizes_that_a_format_cannot_hold_stay_as_they_are() -> None:
@@ -71,17 +97,17 @@ def test_the_decoder_gets_its_own_weights_back(model_dir: Callable[[str], Path])
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     with frozen_in(network, "fp8"):
         kinds = [type(m).__name__ for m in network.base_model.modules()]  # type: ignore[union-attr, operator]
-        assert kinds.count("Fp8Linear") == 2 * 7 and "Linear" not in kinds
+        assert kinds.count("EightBitLinear") == 2 * 7 and "Linear" not in kinds
         assert network.get_output_embeddings().weight.requires_grad  # type: ignore[operator]
     after = dict(network.named_parameters())
     assert before.keys() == after.keys() and all(torch.equal(before[n], after[n]) for n in before)
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp8"])
+@pytest.mark.parametrize("precision", ["bf16", "fp8", "int8"])
 def test_a_stage_trains_and_merges_into_the_weights_as_loaded(
     precision: str, model_dir: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ishibumi.training.compiled.has_fp8", lambda _: True)  # a CPU can, only slowly
+    monkeypatch.setattr("ishibumi.training.compiled.computes_in", lambda *_: True)  # a CPU can, only slowly
     model = tiny.load(model_dir("qwen3"))
     settings = tiny.settings(precision=precision, targets=["up_proj"], epochs=20)
     texts = [tiny.example("Spain beat Argentina 1-0.")]
@@ -110,7 +136,7 @@ def test_products_with_four_bits_are_those_with_the_weights_they_stand_for() -> 
 def test_weights_kept_turned_give_the_same_bits() -> None:
     linear = frozen(32, 48)
     x = torch.randn(8, 32, requires_grad=True)
-    once, twice = Fp8Linear(linear), Fp8Linear(linear)
+    once, twice = (EightBitLinear(linear, torch.float8_e4m3fn) for _ in range(2))
     twice.keep_turned()
     (a,), (b,) = (torch.autograd.grad(m(x).square().sum(), x) for m in (once, twice))
     assert torch.equal(a, b) and torch.equal(once(x), twice(x))

@@ -248,9 +248,10 @@ class TrainSettings(Section):
     tokens_per_pass: int = Field(
         default=8192, ge=16, description="tokens that go through the model at once; memory follows it"
     )
-    precision: Literal["bf16", "fp8", "nf4"] = Field(
+    precision: Literal["bf16", "fp8", "int8", "nf4"] = Field(
         default="bf16",
-        description="frozen matrices in training: as loaded, in 8 bits (fast on Hopper, Ada), or in 4 (small)",
+        description="frozen matrices in training: as loaded, in 8 bits (fp8 is fast on Hopper and Ada, int8 on CPUs), "
+        "or in 4 (small)",
     )
     recompute: Literal["auto", "none", "full"] = Field(
         default="auto",

@@ -5,6 +5,7 @@ Axes: R rows, T tokens, D hidden size.
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,8 @@ from ishibumi.errors import ModelError
 from ishibumi.training.batches import Batch, Plan
 
 CAUSAL_KERNELS = True  # where every row has one text
-BLOCKWISE, CAUSAL = "ishibumi_blockwise", "ishibumi_causal"
+BLOCKWISE, CAUSAL, SPANNED = "ishibumi_blockwise", "ishibumi_causal", "ishibumi_spanned"
+SPAN = 128  # tokens that a CPU goes through together
 # The fastest first; the first has not to do with masks.
 KERNELS = [
     SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH,
@@ -29,8 +31,9 @@ def hidden_states(network: nn.Module, batch: Batch) -> torch.Tensor:
     """Hidden states before the head, (R, T, D); each text's are those that it has on its own."""
     implementation = network.config._attn_implementation  # type: ignore[union-attr]
     masks: Any = None if implementation == CAUSAL else block_masks(network.config, batch)
-    if implementation == BLOCKWISE:
-        masks = {kind: _blocks(m) for kind, m in masks.items()} if isinstance(masks, dict) else _blocks(masks)
+    if implementation in (BLOCKWISE, SPANNED):
+        made = _blocks if implementation == BLOCKWISE else partial(_hiding, dtype=network.dtype)  # type: ignore[arg-type]
+        masks = {kind: made(m) for kind, m in masks.items()} if isinstance(masks, dict) else made(masks)
     output = network.base_model(  # type: ignore[operator]
         input_ids=batch.ids_RT,
         position_ids=batch.positions_RT,
@@ -96,6 +99,14 @@ def causal_attention(network: nn.Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def spanned_attention(network: nn.Module) -> Iterator[None]:
+    """Attention of a CPU that leaves out what no token of a span sees, for as long as the block lasts."""
+    AttentionInterface.register(SPANNED, _spanned)
+    with _implementation(network, SPANNED):
+        yield
+
+
+@contextlib.contextmanager
 def masked_attention(network: nn.Module) -> Iterator[None]:
     """Plain attention with a mask for every pair of tokens."""
     with _implementation(network, "sdpa"), sdpa_kernel(KERNELS[1:]):
@@ -141,6 +152,106 @@ def _causal(
     shared = key.shape[1] != query.shape[1]
     out = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=shared)
     return out.transpose(1, 2).contiguous(), None
+
+
+def _spanned(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor,
+    scaling: float | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Heads first in, tokens first out."""
+    num_heads, head_size = query.shape[1], query.shape[-1]
+    key, value = (x.repeat_interleave(num_heads // x.shape[1], 1) for x in (key, value))
+    out, _ = _attend(query, key, value, attention_mask, scaling or head_size**-0.5)
+    return out.transpose(1, 2).contiguous(), None
+
+
+_Slices = tuple[slice, ...]
+
+
+@torch.library.custom_op("ishibumi::attend_in_spans", mutates_args=())
+def _attend(
+    query_RHTD: torch.Tensor, key_RHTD: torch.Tensor, value_RHTD: torch.Tensor, hiding_R1TT: torch.Tensor, scale: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the queries of every span read from the keys between the first that one of them sees and the last.
+
+    And the log of each token's summed weights, for the way back.
+    """
+    out_RHTD, logs_RHT = torch.empty_like(query_RHTD), query_RHTD.new_empty(query_RHTD.shape[:3], dtype=torch.float32)
+    for queries, keys, both in _spans(hiding_R1TT):
+        out_RHTD[queries], logs_RHT[queries] = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            query_RHTD[queries], key_RHTD[keys], value_RHTD[keys], attn_mask=hiding_R1TT[both], scale=scale
+        )
+    return out_RHTD, logs_RHT
+
+
+@torch.library.custom_op("ishibumi::attend_in_spans_backward", mutates_args=())
+def _attend_backward(
+    grad_RHTD: torch.Tensor,
+    query_RHTD: torch.Tensor,
+    key_RHTD: torch.Tensor,
+    value_RHTD: torch.Tensor,
+    hiding_R1TT: torch.Tensor,
+    out_RHTD: torch.Tensor,
+    logs_RHT: torch.Tensor,
+    scale: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The gradients of queries, keys and values."""
+    grad_query, grad_key, grad_value = (torch.zeros_like(x) for x in (query_RHTD, key_RHTD, value_RHTD))
+    for queries, keys, both in _spans(hiding_R1TT):
+        of_query, of_key, of_value = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
+            grad_RHTD[queries], query_RHTD[queries], key_RHTD[keys], value_RHTD[keys], out_RHTD[queries],
+            logs_RHT[queries], 0.0, False, attn_mask=hiding_R1TT[both], scale=scale,
+        )  # fmt: skip
+        grad_query[queries] = of_query
+        grad_key[keys] += of_key
+        grad_value[keys] += of_value
+    return grad_query, grad_key, grad_value
+
+
+def _spans(hiding_R1TT: torch.Tensor) -> Iterator[tuple[_Slices, _Slices, _Slices]]:
+    """For every span of every row: its queries, the keys that they see, and both in the mask."""
+    num_tokens = hiding_R1TT.shape[-1]
+    for r, hiding_TT in enumerate(hiding_R1TT[:, 0]):
+        row, heads = slice(r, r + 1), slice(None)
+        for start in range(0, num_tokens, SPAN):
+            end = min(start + SPAN, num_tokens)
+            first = int((hiding_TT[start:end] == 0).any(0).int().argmax())
+            queries, keys = slice(start, end), slice(first, end)
+            yield (row, heads, queries), (row, heads, keys), (row, heads, queries, keys)
+
+
+@_attend.register_fake
+def _(query: torch.Tensor, *_: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.empty_like(query), query.new_empty(query.shape[:3], dtype=torch.float32)
+
+
+@_attend_backward.register_fake
+def _(
+    _: torch.Tensor, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *__: Any
+) -> tuple[torch.Tensor, ...]:
+    return torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
+    *tensors, ctx.scale = inputs
+    ctx.save_for_backward(*tensors, *output)
+
+
+def _go_back(ctx: Any, grad: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    return *_attend_backward(grad.contiguous(), *ctx.saved_tensors, ctx.scale), None, None
+
+
+_attend.register_autograd(_go_back, setup_context=_keep)
+
+
+def _hiding(mask_R1TT: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """What is added to the scores: −∞ where nothing may be seen."""
+    return torch.zeros_like(mask_R1TT, dtype=dtype).masked_fill_(~mask_R1TT, -torch.inf)
 
 
 def _blocks(mask_R1TT: torch.Tensor) -> BlockMask:

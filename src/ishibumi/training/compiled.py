@@ -25,12 +25,14 @@ from ishibumi.training.attention import (
     blockwise_attention,
     causal_attention,
     has_one_text_a_row,
+    hidden_states,
     masked_attention,
+    spanned_attention,
 )
 from ishibumi.training.batches import Batch, Plan
 from ishibumi.training.distributed import greatest
 from ishibumi.training.loss import COMPILER_OPTIONS, GPU_LOGITS
-from ishibumi.training.precision import Fp8Linear, frozen_in, has_fp8
+from ishibumi.training.precision import EightBitLinear, Precision, computes_in, frozen_in, largest_inputs
 from ishibumi.training.steps import batch_nll_sum
 
 # Of the gradient's size: bf16 keeps 8 bits, and the two add in another order (0.01 to 0.03). Deep networks and fp8 make
@@ -57,9 +59,13 @@ def prepared(
     Merging swaps modules, which a compiled layer would not notice: leave the block first.
     """
     network, is_gpu = model.network, model.device.type == "cuda"
-    precision = settings.precision if settings.precision != "fp8" or has_fp8(model.device) else "bf16"
+    precision: Precision = settings.precision if computes_in(settings.precision, model.device) else "bf16"
     with contextlib.ExitStack() as layers:
-        layers.enter_context(frozen_in(network, precision))
+        first = next(plan.passes(plan.rows_of_step(0), settings.tokens_per_pass)).to(model.device)
+        largest = largest_inputs(network, lambda: hidden_states(network, first)) if precision == "int8" else None
+        layers.enter_context(frozen_in(network, precision, largest))
+        if not is_gpu:
+            layers.enter_context(spanned_attention(network))
         is_compiled = compiles(model, plan, settings.compile)
         num_layers, num_again = len(_layers(network)), 0
         if settings.recompute == "full":
@@ -75,7 +81,6 @@ def prepared(
             if is_gpu:
                 is_causal = has_one_text_a_row(network.config, plan)
                 how.enter_context(causal_attention(network) if is_causal else blockwise_attention(network))
-            first = next(plan.passes(plan.rows_of_step(0), settings.tokens_per_pass)).to(model.device)
             difference = gradient_difference(network, trainables, first)
             is_compiled = difference[0] <= min(1, max(TOLERANCE, 3 * difference[1]))
             if not is_compiled:
@@ -143,7 +148,7 @@ def _tokens(plan: Plan, settings: TrainSettings) -> int:
 
 
 def _keep_turned(model: LoadedModel, free: float) -> None:
-    rounded = [m for m in model.network.modules() if isinstance(m, Fp8Linear)]
+    rounded = [m for m in model.network.modules() if isinstance(m, EightBitLinear)]
     if sum(m.weight_OI.nbytes for m in rounded) < free:
         for module in rounded:
             module.keep_turned()

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ishibumi.training.adapters import EMBEDDINGS, Trainable, leaf
-from ishibumi.training.precision import Fp8Linear, Nf4Linear
+from ishibumi.training.precision import EightBitLinear, Nf4Linear
 
 # Dense bf16 products, operations a second, from the makers' data sheets; the first name that a GPU's name contains.
 GPU_PEAKS = {
@@ -30,7 +30,7 @@ def flops_per_token(network: nn.Module, trainables: Sequence[Trainable], row_tok
     matrices = [
         p for n, p in network.named_parameters() if p.dim() == 2 and leaf(n.rpartition(".")[0]) not in EMBEDDINGS
     ]
-    rounded = [m.weight_OI.numel() for m in network.modules() if isinstance(m, Fp8Linear)]
+    rounded = [m.weight_OI.numel() for m in network.modules() if isinstance(m, EightBitLinear)]
     rounded += [2 * m.packed.numel() for m in network.modules() if isinstance(m, Nf4Linear)]
     products = 4 * sum(rounded) + sum((6 if id(p) in trained else 4) * p.numel() for p in [*matrices, head])
     config = network.config  # type: ignore[union-attr]

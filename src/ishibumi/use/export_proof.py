@@ -109,7 +109,7 @@ def prove_gguf(
         replies = generate_replies(model, prompts, max_new_tokens=REPLY_TOKENS, batch_size=NUM_REPLIES)
         said = [reader.reply(prompt, REPLY_TOKENS) for prompt in prompts]
         stopped, stops = sum(r.stopped for r in replies), sum(stopped for _, stopped in said)
-        # A model that hardly stops may change its mind with the rounding; 4 bits of one that does are told, not refused.
+        # A model that hardly stops may change its mind with rounding; 4 bits of one that does are told, not refused.
         stops_mostly = 2 * stopped > len(said) and quantization != "q4_k_m"
         if not reader.ends(model.format.end_id) or (stops_mostly and not stops):
             raise ModelError(f"In llama.cpp {stops} of {len(said)} replies stop by themselves, before {stopped}.")
