@@ -78,7 +78,7 @@ def full_data(engraved: tuple[bool, bool] = (True, True)) -> ReportData:
         },
         proof={"cpt": proof}, written={"model:timeline": [2, 7]},
         refused={"duplicate": 3, ATTACK: 4}, settings=[("seed", "1", "default"), ("recipe", ATTACK, "file")],
-        versions={"torch": "2.13"}, seconds={"cpt": 3725.0}, notes=[ATTACK, ("2 left out", "2件除外")],
+        versions={"torch": "2.13"}, seconds={"cpt": 3725.0}, notes=[(ATTACK, ATTACK), ("2 left out", "2件除外")],
     )  # fmt: skip
 
 

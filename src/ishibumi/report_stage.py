@@ -29,8 +29,9 @@ TRAINING_STAGES = ("cpt", "sft")
 BEFORE_REPORT = ("corpus", "knowledge", "cpt", "sft", "before", "exam")
 
 
-def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: Path) -> dict[str, Any]:
-    """Write report.html and summary.json into `directory`; returns what the manifest keeps."""
+def fill_report(run: Run, questions: list[Question], directory: Path) -> None:
+    """Write report.html and summary.json into `directory`."""
+    run_dir = run.run_dir
     stages = {stage: artifacts.load(run_dir / stage) for stage in BEFORE_REPORT}
     documents = load_documents(run_dir / "corpus")
     answers = load_answers(run_dir / "exam")
@@ -79,7 +80,6 @@ def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: P
         "versions": versions(),
     }
     write_json(directory / "summary.json", summary)
-    return {}
 
 
 def _asked(items: Sequence[Item], questions: Sequence[Question]) -> dict[str, bool]:

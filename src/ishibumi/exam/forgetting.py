@@ -4,7 +4,7 @@ Axes: B texts in a batch, T tokens, V vocabulary.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,13 +48,6 @@ def perplexity(model: LoadedModel, texts: Sequence[str], *, batch_tokens: int = 
     nll_sum = sum(_batch_nll(model, batch) for batch in _batches(rows, tokens_at_once(model, batch_tokens)))
     num_cut = sum(len(ids) > MAX_TEXT_TOKENS for ids in whole)
     return Perplexity(nll_sum, sum(len(ids) - 1 for ids in rows), len(rows), num_cut)
-
-
-def perplexity_by_language(
-    model: LoadedModel, texts: Mapping[str, Sequence[str]], *, batch_tokens: int = 4096
-) -> dict[str, Perplexity]:
-    """The perplexity of each language's texts."""
-    return {name: perplexity(model, of_language, batch_tokens=batch_tokens) for name, of_language in texts.items()}
 
 
 def forgetting_ratio(before: Perplexity, after: Perplexity) -> float:

@@ -37,7 +37,7 @@ class ReportData:
     rows (StepRecord fields; the rows of prove_trained), `epoch_steps` to the steps in which its epochs end;
     `perplexities` maps "before" and "after" to perplexities by language; `written` maps what a model was asked for to
     (texts kept, texts made), `refused` reasons to numbers of generated texts; `settings` are (key, value, origin);
-    `seconds` maps stages to time; `notes` are sentences, or pairs (English, Japanese).
+    `seconds` maps stages to time; `notes` are (English, Japanese).
     """
 
     title: str
@@ -60,7 +60,7 @@ class ReportData:
     settings: Sequence[tuple[str, str, str]] = ()
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
     seconds: Mapping[str, float] = field(default_factory=dict[str, float])
-    notes: Sequence[str | tuple[str, str]] = ()
+    notes: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def render_report(data: ReportData) -> str:
     return render_page(
         "report.html.jinja",
         data=data,
-        notes=[_note(note) for note in data.notes],
+        notes=[_spans(*note) for note in data.notes],
         free_count=count_figures(data.free),
         arm_names=[arm for arm in ARMS if arm in data.arms],
         differences=[(arm, other, row) for arm in data.arms for other, row in data.arms[arm]["differences"].items()],
@@ -150,10 +150,6 @@ def both_languages(key: str, /, **values: object) -> Markup:
 
 def _spans(english: str, japanese: str) -> Markup:
     return Markup('<span class="en" lang="en">{}</span><span class="ja" lang="ja">{}</span>').format(english, japanese)
-
-
-def _note(note: str | tuple[str, str]) -> Markup:
-    return Markup("{}").format(note) if isinstance(note, str) else _spans(*note)
 
 
 def label(group: str, name: str) -> Markup:
