@@ -25,7 +25,7 @@ from ishibumi.exam.report import (
     render_report,
     write_report,
 )
-from ishibumi.exam.report_charts import loss_curve, nice_ticks, smoothed
+from ishibumi.exam.report_charts import loss_curve, nice_range, smoothed
 from ishibumi.exam.report_text import TEXT
 from ishibumi.exam.summary import SPLIT_ORDER, summarise
 from ishibumi.exam.tables import further_tables
@@ -321,10 +321,17 @@ def test_smoothing_looks_back_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("top", "ticks"), [(3.1, [0, 1, 2, 3]), (1.0, [0, 0.2, 0.4, 0.6, 0.8, 1.0]), (0.0, [0, 1]), (12, [0, 5, 10])]
+    ("low", "high", "ticks"),
+    [
+        (0, 3.1, [0, 1, 2, 3, 4]),
+        (0, 1.0, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (0, 12, [0, 5, 10, 15]),
+        (0.97, 1.13, [0.95, 1.0, 1.05, 1.1, 1.15]),
+    ],
 )
-def test_ticks_are_round(top: float, ticks: list[float]) -> None:
-    assert nice_ticks(top) == pytest.approx(ticks)
+def test_ticks_are_round(low: float, high: float, ticks: list[float]) -> None:
+    assert nice_range(low, high) == pytest.approx(ticks)
+    assert nice_range(low, low)[0] <= low
 
 
 def test_figures_are_written_as_people_write_them() -> None:

@@ -17,13 +17,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ishibumi.artifacts import TRAINING_STAGES
 from ishibumi.errors import IshibumiError
 
 SECONDS_BETWEEN_LINES = 10.0
 LIVE_UPDATES_PER_SECOND = 5
 STEPS_FOR_SPEED = 20
-
-TRAINING_STAGES = ("cpt", "sft")
 
 STAGES = {
     "en": {

@@ -25,7 +25,7 @@ from ishibumi.report_stage import fill_report
 from ishibumi.training.distributed import joined, rank, wait
 from ishibumi.training_stages import continue_pretraining, tune_chat
 
-STAGES = ("corpus", "knowledge", "cpt", "sft", "exam", "report")
+STAGES = tuple(stage for stage in artifacts.STAGES if stage != "before")  # which `evaluate` makes beside exam
 NUM_TOGETHER = STAGES.index("sft") + 1  # after these stages the first process goes on alone
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from ishibumi import __version__, artifacts
-from ishibumi.artifacts import Artifact, read_json, read_jsonl, write_json
+from ishibumi.artifacts import STAGES, TRAINING_STAGES, Artifact, read_json, read_jsonl, write_json
 from ishibumi.config import Run, describe
 from ishibumi.corpus.read import load_documents
-from ishibumi.exam.forgetting import forgetting_ratio
+from ishibumi.exam.forgetting import compared
 from ishibumi.exam.free import count_figures, load_free_answers
 from ishibumi.exam.questions import TRAINING, UNANSWERABLE, Question
 from ishibumi.exam.report import ReportData, write_report
@@ -25,14 +25,11 @@ from ishibumi.exam.summary import summarise
 from ishibumi.knowledge.items import Item, load_items
 from ishibumi.knowledge.leaks import coverage
 
-TRAINING_STAGES = ("cpt", "sft")
-BEFORE_REPORT = ("corpus", "knowledge", "cpt", "sft", "before", "exam")
-
 
 def fill_report(run: Run, questions: list[Question], directory: Path) -> None:
     """Write report.html and summary.json into `directory`."""
     run_dir = run.run_dir
-    stages = {stage: artifacts.load(run_dir / stage) for stage in BEFORE_REPORT}
+    stages = {stage: artifacts.load(run_dir / stage) for stage in STAGES[:-1]}
     documents = load_documents(run_dir / "corpus")
     answers = load_answers(run_dir / "exam")
     asked = _asked(load_items(run_dir / "knowledge"), questions)
@@ -67,12 +64,11 @@ def fill_report(run: Run, questions: list[Question], directory: Path) -> None:
         notes=_notes(stages, [asked[question.id] for question in own], arms),
     )
     write_report(directory / "report.html", data)
-    before, after = perplexities.get("before", {}), perplexities.get("after", {})
     summary = {
         "recipe": run.settings.recipe,
         "arms": arms,
         "free": count_figures(free) if free else None,
-        "perplexity_ratio": {language: forgetting_ratio(before[language], after[language]) for language in before},
+        "perplexity_ratio": {language: ratio for language, *_, ratio in compared(perplexities)},
         "skills": skills,
         "seconds": seconds,
         "tokens": {stage: stages[stage].manifest["tokens"] for stage in trained},

@@ -20,7 +20,7 @@ from ishibumi import artifacts, config
 from ishibumi.corpus_stage import SILENT, Watch
 from ishibumi.errors import Stopped, TrainingError, UsageError
 from ishibumi.exam.sweep_page import Point, point_of, with_front, write_sweep
-from ishibumi.pipeline import STAGES, run
+from ishibumi.pipeline import run
 from ishibumi.sweep_plan import Chosen, trial_name
 from ishibumi.sweep_workers import workers
 
@@ -119,7 +119,7 @@ def begin(path: Path, overrides: Mapping[str, str], num_seeds: int) -> Sweep:
     stages = sweep.directory / "stages"
     with artifacts.disk_errors(stages):
         stages.mkdir(parents=True, exist_ok=True)
-        for stage in (own.run_dir / name for name in (*STAGES[:-1], "before")):
+        for stage in (own.run_dir / name for name in artifacts.STAGES[:-1]):
             if (stage / artifacts.MANIFEST).exists():
                 kept = stages / f"{stage.name}-{artifacts.load(stage).fingerprint[:16]}"
                 if not kept.exists():

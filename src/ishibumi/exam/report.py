@@ -16,7 +16,7 @@ from markupsafe import Markup
 from ishibumi.artifacts import write_text
 from ishibumi.corpus.documents import Document
 from ishibumi.exam.evaluate import Answer
-from ishibumi.exam.forgetting import Perplexity, forgetting_ratio
+from ishibumi.exam.forgetting import Perplexity, compared
 from ishibumi.exam.free import FreeAnswer, count_figures
 from ishibumi.exam.questions import GENERATED, TRAINING, Question
 from ishibumi.exam.report_charts import Curve, loss_curve
@@ -107,9 +107,9 @@ def render_report(data: ReportData) -> str:
         headline=_headline(data.arms),
         verdicts=_verdicts(data),
         curves=_curves(data),
-        forgetting=_forgetting(data),
+        forgetting=compared(data.perplexities),
         skills=skill_rows(data.skills),
-        results=document_results(data),
+        results=document_results(data.documents, data.questions, data.answers),
         proof=[(stage, proof_groups(rows)) for stage, rows in data.proof.items()],
     )
 
@@ -218,7 +218,7 @@ def _verdicts(data: ReportData) -> list[Markup]:
         engraved = data.arms["engraved"]
         found += [*_generated(engraved), *_gain(engraved), *_split(engraved["by_asked"]), *_wording(engraved)]
         found += [*_known_before(engraved), *_against_search(data.arms), *_honest(engraved["honesty"])]
-    ratios = [ratio for *_, ratio in _forgetting(data)]
+    ratios = [ratio for *_, ratio in compared(data.perplexities)]
     if ratios:
         worst = max(ratios)
         words = "none" if worst <= SOME_FORGETTING else "some" if worst <= MUCH_FORGETTING else "much"
@@ -305,23 +305,18 @@ def skill_rows(skills: Mapping[str, Any]) -> list[tuple[str, int, str, str, str]
     return rows
 
 
-def _forgetting(data: ReportData) -> list[tuple[str, Perplexity, Perplexity, float]]:
-    """(language, before, after, ratio) for every language measured on both sides."""
-    before, after = data.perplexities.get("before", {}), data.perplexities.get("after", {})
-    both = [name for name in before if name in after and before[name].num_tokens]
-    return [(name, before[name], after[name], forgetting_ratio(before[name], after[name])) for name in both]
-
-
-def document_results(data: ReportData) -> list[DocumentResult]:
+def document_results(
+    documents: Sequence[Document], questions: Sequence[Question], answers: Sequence[Answer]
+) -> list[DocumentResult]:
     """Every document that the exam asks about, in the order of the documents, with all replies."""
     by_question: dict[str, dict[str, Answer]] = {}
-    for answer in data.answers:
+    for answer in answers:
         by_question.setdefault(answer.question_id, {})[answer.arm] = answer
     by_document: dict[str, list[tuple[Question, dict[str, Answer]]]] = {}
-    for question in data.questions:
+    for question in questions:
         if question.id in by_question:
             by_document.setdefault(question.document_id, []).append((question, by_question[question.id]))
-    return [DocumentResult(d, by_document[d.id]) for d in data.documents if d.id in by_document]
+    return [DocumentResult(d, by_document[d.id]) for d in documents if d.id in by_document]
 
 
 def proof_groups(rows: Sequence[Row]) -> list[ProofGroup]:
