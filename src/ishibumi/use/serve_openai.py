@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -38,13 +38,12 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-class Asking(Protocol):
-    """What is there once the run is finished."""
+@dataclass(frozen=True)
+class Asking:
+    """What is there once the run is finished: the models, and the engine that makes their replies."""
 
-    @property
-    def models(self) -> Models: ...
-    @property
-    def engine(self) -> Engine: ...
+    models: Models
+    engine: Engine
 
 
 Ready = Callable[[], Awaitable[Asking]]
