@@ -8,7 +8,6 @@ same command goes on where it stopped.
     run/sweep/sweep.tsv, sweep.html       learned against forgotten
 """
 
-import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -164,14 +163,17 @@ def run_jobs(
 ) -> None:
     """Do jobs until there is none, `parallel` at once; `next_job` is asked again after each `on_done`."""
     going: dict[Future[Outcome], Job] = {}
-    with contextlib.closing(workers(parallel, watch)) as pool:
+    pool, told = workers(parallel, watch)
+    try:
         while True:
             while len(going) < parallel and not watch.should_stop() and (job := next_job()):
-                going[pool.submit(do_job, sweep, job)] = job
+                going[pool.submit(do_job, sweep, job, told)] = job
             if not going:
                 break
             for future in wait(going, return_when=FIRST_COMPLETED).done:
                 on_done(going.pop(future), future.result())
+    finally:
+        pool.shutdown(cancel_futures=True)
     if watch.should_stop():
         raise Stopped("The sweep was stopped.", hint="The same command goes on from here.")
 
