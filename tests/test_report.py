@@ -28,7 +28,7 @@ from ishibumi.exam.report import (
 from ishibumi.exam.report_charts import loss_curve, nice_range, smoothed
 from ishibumi.exam.report_text import TEXT
 from ishibumi.exam.summary import SPLIT_ORDER, summarise
-from ishibumi.exam.tables import further_tables
+from ishibumi.exam.tables import exam_tables
 
 ATTACK = "</td><script>alert(1)</script><img src=http://example.com/x.png>\"' onerror=alert(2)"
 VOID = {"meta", "col", "input", "br", "rect", "path", "line", "polyline"}
@@ -245,9 +245,11 @@ def test_every_split_and_arm_has_its_words() -> None:
     assert names <= set(TEXT)
 
 
-def test_the_further_tables_of_the_terminal() -> None:
+def test_the_tables_of_the_terminal() -> None:
     data = splits_data(base=(False, False, False), engraved=(True, False, True), retrieval=(False, True, False))
-    by_split, differences, honesty = further_tables(data.arms, "en")
+    shares, by_split, differences, honesty = exam_tables(data.arms, "en")
+    assert shares[1][1:4] == ["Names the answer", "asked about in training", "only in a document"]
+    assert shares[2][1] == ["engraved", "100 % (2-100)", "100 %", "-", "100 %", "100 %", "1"]
     assert by_split == (
         "However it is asked",
         ["Condition", "Other wording (1)", "Unanswerable (1)", "Training wording (1)"],
@@ -262,10 +264,11 @@ def test_the_further_tables_of_the_terminal() -> None:
         ["engraved − base, BM25 retrieval", "+100", "-95", "+100"],
     ]
     assert [row[1:4] for row in honesty[2]] == [["0 %", "0 %", "-"], ["0 %", "0 %", "100 %"], ["100 %", "0 %", "0 %"]]
-    japanese = further_tables(data.arms, "ja")
-    assert [len(table[2]) for table in japanese] == [3, 2, 3] and japanese[1][0] == "同じ問題での差"
-    # Answers of before: no confidence, no splits, so only the differences are left.
-    assert [title for title, *_ in further_tables(full_data().arms, "en")] == ["Difference on the same questions"]
+    japanese = exam_tables(data.arms, "ja")
+    assert [len(table[2]) for table in japanese] == [3, 3, 2, 3] and japanese[2][0] == "同じ問題での差"
+    # Answers of before: no confidence, no splits.
+    titles = [title for title, *_ in exam_tables(full_data().arms, "en")]
+    assert titles == ["Who answers how much", "Difference on the same questions"] and exam_tables({}, "en") == []
 
 
 def test_every_document_tells_what_was_learned() -> None:

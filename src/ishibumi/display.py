@@ -97,7 +97,6 @@ ARMS = {
         "engraved_retrieval": "刻んだモデル＋検索（BM25）",
     },
 }
-ASKED_GROUPS = ("asked", "document_only")
 WORDS_JA = {
     "step": "ステップ",
     "loss": "損失",
@@ -106,14 +105,6 @@ WORDS_JA = {
     "unchanged": "変更なし",
     "stopping: writing a checkpoint": "停止します。チェックポイントを保存中",
     "What to do": "対処",
-    "The exam": "試験の結果",
-    "arm": "受験者",
-    "answer in the reply": "正答を含む",
-    "asked in training": "訓練に問いあり",
-    "in a document only": "文書のみ",
-    "exact": "完全一致",
-    "stops": "自分で停止",
-    "n": "問数",
 }
 
 
@@ -178,13 +169,13 @@ class Display:
         self._stage_now = stage
         self._last_line_at = time.monotonic()
         self._recent.clear()
-        self._line("▶", self._stage(stage), STAGES[self.language].get(stage, ""))
+        self._line("▶", f"{stage:<9}", STAGES[self.language].get(stage, ""))
 
     def stage_finished(self, stage: str, manifest: Mapping[str, Any], reused: bool) -> None:
         """Say that a stage is done, how long it took and what came out, or that nothing in it changed."""
         self._stage_now = ""
         took = self._word("unchanged") if reused else duration(float(manifest.get("seconds", 0)))
-        self._line("✓", self._stage(stage), took, self._outcome(manifest))
+        self._line("✓", f"{stage:<9}", took, self._outcome(manifest))
 
     def should_stop(self) -> bool:
         """Whether the user has asked to stop."""
@@ -205,7 +196,7 @@ class Display:
             num_tokens = self._recent[-1][0] - self._recent[0][0]
             seconds_per_step = seconds / (len(self._recent) - 1)
             parts.append(f"{num_tokens / seconds:,.0f} {self._word('tokens/s')}")
-            parts += [f"MFU {_percent(record.utilisation)}"] if record.utilisation is not None else []
+            parts += [f"MFU {100 * record.utilisation:.0f} %"] if record.utilisation is not None else []
             parts.append(f"{record.peak_bytes / 1e9:.1f} GB")
             parts.append(f"{self._word('left')} {duration(seconds_per_step * (record.num_steps - record.step))}")
         self._progress(stage, record.step, record.num_steps, parts)
@@ -239,20 +230,6 @@ class Display:
         self._console.print(table)
         self._console.print()
 
-    def exam_table(self, summary: Mapping[str, Mapping[str, Any]]) -> None:
-        """Print the shares of the exam's arms, as `exam.summary.summarise` gives them, with 95 % intervals."""
-        columns = ("arm", "answer in the reply", "asked in training", "in a document only", "exact", "stops", "n")
-        rows: list[list[str]] = []
-        for arm, of_arm in summary.items():
-            overall = of_arm["all"]
-            by_asked = of_arm.get("by_asked", {})
-            interval = overall["contains"]
-            asked, only = (_percent(by_asked[k]["contains"]["mean"]) if k in by_asked else "-" for k in ASKED_GROUPS)
-            share = f"{_percent(interval['mean'])} ({100 * interval['low']:.0f}-{100 * interval['high']:.0f})"
-            exact, stopped = _percent(overall["exact"]["mean"]), _percent(overall["stopped"])
-            rows.append([self._arm_name(arm), share, asked, only, exact, stopped, str(overall["n"])])
-        self.table(self._word("The exam"), [self._word(name) for name in columns], rows)
-
     def show_error(self, error: IshibumiError) -> None:
         """Print what failed and, in the user's language, what to do next."""
         self._end_live()
@@ -262,9 +239,6 @@ class Display:
             self._print(f"{self._word('What to do')}: {hint}")
 
     # --- inside ---------------------------------------------------------------------------------------------------
-
-    def _stage(self, stage: str) -> str:
-        return f"{stage:<9}"
 
     def _outcome(self, manifest: Mapping[str, Any]) -> str:
         """«documents 32, left out 3 (empty 1, duplicate 2)» from a stage's manifest."""
@@ -294,7 +268,7 @@ class Display:
         self._console.print(Text(text, style=style), soft_wrap=True)
 
     def _progress(self, stage: str, done: int, total: int, parts: Sequence[str]) -> None:
-        line = f"  {self._stage(stage)}  " + "  ".join(parts)
+        line = f"  {stage:<9}  " + "  ".join(parts)
         now = time.monotonic()
         if not self._console.is_terminal:
             if now - self._last_line_at >= SECONDS_BETWEEN_LINES or done == total:
@@ -310,10 +284,6 @@ class Display:
         if self._live is not None:
             self._live.stop()
             self._live = None
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
 
 
 def _bar(done: int, total: int, *, width: int = 20) -> str:

@@ -5,6 +5,7 @@ On the front stands a point that no other beats in one without losing in the oth
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ishibumi.errors import UsageError
 from ishibumi.exam.interval import Interval
 from ishibumi.exam.report import render_page
 from ishibumi.exam.report_charts import nice_range
-from ishibumi.exam.report_text import TEXT
+from ishibumi.exam.report_text import word_in
 
 WIDTH, HEIGHT = 960, 520
 LEFT, RIGHT, TOP, BOTTOM = 64, 24, 20, 52  # what stands around the frame
@@ -101,10 +102,7 @@ def with_front(points: Sequence[Point]) -> list[Point]:
 
 def table_of(points: Sequence[Point], language: str) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the terminal's table, a row a configuration; a star marks the front."""
-
-    def word(key: str) -> str:
-        return TEXT[key][language == "ja"]
-
+    word = partial(word_in, language)
     header = [word("settings"), word("learned"), word("forgotten"), *map(word, _names(points)), word("minutes_each")]
     rows = [
         [
