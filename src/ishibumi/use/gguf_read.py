@@ -82,7 +82,7 @@ def llama_cpp() -> Any:
 
 
 class LlamaCpp:
-    """An open GGUF file; `with LlamaCpp(path) as reader`. One thread: more would stall on a busy machine."""
+    """An open GGUF file; `with LlamaCpp(path) as reader`. More threads than free cores would stall it."""
 
     def __init__(self, path: Path, *, window: int = 2048, num_threads: int = 1) -> None:
         self.library = llama_cpp()
