@@ -15,6 +15,7 @@ from ishibumi.artifacts import MANIFEST, STAGES, TRAINING_STAGES
 from ishibumi.config import Run
 from ishibumi.corpus.documents import Document
 from ishibumi.corpus.read import load_documents
+from ishibumi.display import STEPS_FOR_SPEED
 from ishibumi.errors import IshibumiError
 from ishibumi.exam.evaluate import Answer
 from ishibumi.exam.forgetting import compared
@@ -27,7 +28,6 @@ from ishibumi.training.stage import PROGRESS
 from ishibumi.use.serve_guard import problem
 
 MAX_POINTS = 1000  # of a loss curve
-STEPS_FOR_SPEED = 20
 NUM_NEAREST = 3
 
 Row = dict[str, Any]
