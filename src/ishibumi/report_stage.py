@@ -12,13 +12,13 @@ from typing import Any
 import torch
 
 from ishibumi import __version__, artifacts
-from ishibumi.artifacts import STAGES, TRAINING_STAGES, Artifact, read_json, read_jsonl, write_json
+from ishibumi.artifacts import STAGES, TRAINING_STAGES, Artifact, read_json, read_jsonl, write_json, write_text
 from ishibumi.config import Run, describe
 from ishibumi.corpus.read import load_documents
 from ishibumi.exam.forgetting import compared
 from ishibumi.exam.free import count_figures, load_free_answers
 from ishibumi.exam.questions import TRAINING, UNANSWERABLE, Question
-from ishibumi.exam.report import ReportData, write_report
+from ishibumi.exam.report import ReportData, render_report
 from ishibumi.exam.sit import load_answers, load_perplexities
 from ishibumi.exam.skills import summarise_skills
 from ishibumi.exam.summary import summarise
@@ -63,7 +63,7 @@ def fill_report(run: Run, questions: list[Question], directory: Path) -> None:
         seconds=seconds,
         notes=_notes(stages, [asked[question.id] for question in own], arms),
     )
-    write_report(directory / "report.html", data)
+    write_text(directory / "report.html", render_report(data))
     summary = {
         "recipe": run.settings.recipe,
         "arms": arms,

@@ -7,19 +7,17 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ishibumi.artifacts import write_text
 from ishibumi.corpus.documents import Document
 from ishibumi.exam.evaluate import Answer
 from ishibumi.exam.forgetting import Perplexity, compared
 from ishibumi.exam.free import FreeAnswer, count_figures
 from ishibumi.exam.questions import GENERATED, TRAINING, Question
-from ishibumi.exam.report_charts import Curve, loss_curve
+from ishibumi.exam.report_charts import loss_curve
 from ishibumi.exam.report_text import TEXT
 from ishibumi.exam.summary import ASKED, DOCUMENT_ONLY, split_sizes
 
@@ -89,11 +87,6 @@ class ProofGroup:
     moved: tuple[float, float, float]  # smallest, median, largest
 
 
-def write_report(path: Path, data: ReportData) -> None:
-    """Write the page, whole or not at all."""
-    write_text(path, render_report(data))
-
-
 def render_report(data: ReportData) -> str:
     """The page as HTML."""
     return render_page(
@@ -106,7 +99,7 @@ def render_report(data: ReportData) -> str:
         split_sizes=split_sizes(data.arms),
         headline=_headline(data.arms),
         verdicts=_verdicts(data),
-        curves=_curves(data),
+        curves=[loss_curve(name, rows, data.epoch_steps.get(name, ())) for name, rows in data.history.items() if rows],
         forgetting=compared(data.perplexities),
         skills=skill_rows(data.skills),
         results=document_results(data.documents, data.questions, data.answers),
@@ -216,7 +209,8 @@ def _verdicts(data: ReportData) -> list[Markup]:
     found: list[Markup] = []
     if "engraved" in data.arms:
         engraved = data.arms["engraved"]
-        found += [*_generated(engraved), *_gain(engraved), *_split(engraved["by_asked"]), *_wording(engraved)]
+        found += [both_languages("generated_exam")] if engraved["split"] == GENERATED else []
+        found += [*_gain(engraved), *_split(engraved["by_asked"]), *_wording(engraved)]
         found += [*_known_before(engraved), *_against_search(data.arms), *_honest(engraved["honesty"])]
     ratios = [ratio for *_, ratio in compared(data.perplexities)]
     if ratios:
@@ -245,10 +239,6 @@ def _split(by_asked: Row) -> list[Markup]:
         return []
     shares = {name: percent(by_asked[name]["contains"]["mean"]) for name in (ASKED, DOCUMENT_ONLY)}
     return [both_languages("split", **shares)]
-
-
-def _generated(engraved: Row) -> list[Markup]:
-    return [both_languages("generated_exam")] if engraved["split"] == GENERATED else []
 
 
 def _wording(engraved: Row) -> list[Markup]:
@@ -285,10 +275,6 @@ def _against_search(arms: Mapping[str, Row]) -> list[Markup]:
     return [
         both_languages(f"search_{apart}", retrieval=percent(arms["retrieval"]["all"]["contains"]["mean"]), **figures)
     ]
-
-
-def _curves(data: ReportData) -> list[Curve]:
-    return [loss_curve(stage, rows, data.epoch_steps.get(stage, ())) for stage, rows in data.history.items() if rows]
 
 
 def skill_rows(skills: Mapping[str, Any]) -> list[tuple[str, int, str, str, str]]:
