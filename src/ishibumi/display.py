@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Protocol, TextIO, cast
+from typing import Any, TextIO, cast
 
 from rich.console import Console
 from rich.live import Live
@@ -108,25 +108,6 @@ WORDS_JA = {
 }
 
 
-class Step(Protocol):
-    """What the live line shows of a training step; `tokens` counts from the start, `seconds` is this step's."""
-
-    @property
-    def step(self) -> int: ...
-    @property
-    def num_steps(self) -> int: ...
-    @property
-    def tokens(self) -> int: ...
-    @property
-    def loss(self) -> float: ...
-    @property
-    def seconds(self) -> float: ...
-    @property
-    def utilisation(self) -> float | None: ...
-    @property
-    def peak_bytes(self) -> int: ...
-
-
 def user_language(environment: Mapping[str, str] | None = None) -> str:
     """ "ja" if the user's locale is Japanese, else "en"."""
     values = os.environ if environment is None else environment
@@ -187,8 +168,8 @@ class Display:
             raise KeyboardInterrupt
         self._stop_asked = True
 
-    def step(self, stage: str, record: Step) -> None:
-        """Show how far training is; cheap enough to call at every step."""
+    def step(self, stage: str, record: Any) -> None:
+        """Show how far training is by a trainer.StepRecord; cheap enough to call at every step."""
         self._recent.append((record.tokens, record.seconds))
         parts = [f"{self._word('step')} {record.step}/{record.num_steps}", f"{self._word('loss')} {record.loss:.3f}"]
         seconds = sum(taken for _, taken in list(self._recent)[1:])
@@ -214,9 +195,10 @@ class Display:
             parts.append(f"{self._word('left')} {duration(seconds_left)}")
         self._progress(self._stage_now or "exam", done, total, parts)
 
-    def note(self, text: str) -> None:
-        """Print a line of information."""
-        self._print(text)
+    def note(self, text: str, *, style: str = "") -> None:
+        """Print a line as it is."""
+        # Text, not markup: messages hold names in square brackets. No wrapping: file:line stays in one piece.
+        self._console.print(Text(text, style=style), soft_wrap=True)
 
     def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table; all columns but the first are aligned to the right."""
@@ -233,10 +215,10 @@ class Display:
     def show_error(self, error: IshibumiError) -> None:
         """Print what failed and, in the user's language, what to do next."""
         self._end_live()
-        self._print(f"ishibumi: {error.message}", style="red")
+        self.note(f"ishibumi: {error.message}", style="red")
         hint = error.hint_in(self.language)
         if hint:
-            self._print(f"{self._word('What to do')}: {hint}")
+            self.note(f"{self._word('What to do')}: {hint}")
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
@@ -261,11 +243,7 @@ class Display:
 
     def _line(self, mark: str, *parts: str) -> None:
         self._end_live()
-        self._print(f"{mark} " + "  ".join(part for part in parts if part))
-
-    def _print(self, text: str, *, style: str = "") -> None:
-        # Text, not markup: messages hold names in square brackets. No wrapping: file:line stays in one piece.
-        self._console.print(Text(text, style=style), soft_wrap=True)
+        self.note(f"{mark} " + "  ".join(part for part in parts if part))
 
     def _progress(self, stage: str, done: int, total: int, parts: Sequence[str]) -> None:
         line = f"  {stage:<9}  " + "  ".join(parts)
@@ -273,7 +251,7 @@ class Display:
         if not self._console.is_terminal:
             if now - self._last_line_at >= SECONDS_BETWEEN_LINES or done == total:
                 self._last_line_at = now
-                self._print(line)
+                self.note(line)
             return
         if self._live is None:
             self._live = Live(console=self._console, refresh_per_second=LIVE_UPDATES_PER_SECOND, transient=True)
