@@ -66,7 +66,7 @@ for directory in chosen.exports:
     (file,) = directory.glob("*.gguf")
     with LlamaCpp(file, window=window, num_threads=torch.get_num_threads()) as reader:
         said = [reader.reply(prompt, chosen.max_new_tokens) for prompt in prompts]
-        texts = [reader.text_of(ids) for ids, _ in said]
+        texts = [str(model.tokenizer.decode(ids, skip_special_tokens=True)) for ids, _ in said]
     there = [is_right(i, text) for i, text in enumerate(texts)]
     figures = {
         "file": file.name,

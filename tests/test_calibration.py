@@ -30,7 +30,6 @@ def test_a_model_that_is_right_as_often_as_it_is_sure_is_calibrated() -> None:
 def test_the_error_is_the_gap_of_each_bin_weighted_by_its_replies() -> None:
     # 0.95 twice, both wrong: a gap of 0.95 for half of the replies; 0.05 twice, one right: 0.45 for the other half.
     assert calibration_error([0.95, 0.95, 0.05, 0.05], [False, False, True, False]) == pytest.approx(0.7)
-    # Over- and underconfidence meet in one bin of one, and not in ten.
-    surer, right = [0.9, 0.1], [False, True]
-    assert calibration_error(surer, right, num_bins=1) == pytest.approx(0.0)
-    assert calibration_error(surer, right) == pytest.approx(0.9)
+    # Over- and underconfidence cancel out within a bin, and not between two.
+    assert calibration_error([0.55, 0.55], [False, True]) == pytest.approx(0.05)
+    assert calibration_error([0.9, 0.1], [False, True]) == pytest.approx(0.9)

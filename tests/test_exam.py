@@ -22,7 +22,7 @@ from ishibumi.corpus.documents import Document
 from ishibumi.errors import InputError, UsageError
 from ishibumi.exam.drawn import drawn_questions
 from ishibumi.exam.evaluate import READING_PROMPT, Answer, few_shot_text, passage_text, run_arm
-from ishibumi.exam.forgetting import MAX_TEXT_TOKENS, forgetting_ratio, perplexity, perplexity_by_language, text_ids
+from ishibumi.exam.forgetting import MAX_TEXT_TOKENS, compared, perplexity, text_ids
 from ishibumi.exam.interval import interval, paired_difference
 from ishibumi.exam.questions import Question, for_documents, read_questions
 from ishibumi.exam.retrieval import index_documents, search_terms
@@ -541,7 +541,9 @@ def test_batched_perplexity_equals_the_plain_loss_of_each_text(kind: str) -> Non
 
 def test_long_texts_are_cut_and_counted_and_no_text_is_no_number() -> None:
     model = chain_model({})
-    before = perplexity_by_language(model, {"ja": ["x" * 2000], "en": []})
-    assert (before["ja"].num_tokens, before["ja"].num_cut) == (MAX_TEXT_TOKENS - 1, 1)
-    assert math.isnan(before["en"].value)
-    assert forgetting_ratio(before["ja"], before["ja"]) == 1.0
+    before = perplexity(model, ["x" * 2000])
+    assert (before.num_tokens, before.num_cut) == (MAX_TEXT_TOKENS - 1, 1)
+    none = perplexity(model, [])
+    assert math.isnan(none.value)
+    assert compared({side: {"ja": before, "en": none} for side in ("before", "after")}) == [("ja", before, before, 1.0)]
+    assert compared({"before": {"ja": before}}) == []

@@ -169,13 +169,13 @@ def test_the_modelfile_has_the_templates_words_in_ollamas_language(tmp_path: Pat
     model = save(tmp_path, "llama", "unigram")
     turns = turns_of(model.format)
     assert (turns.start, turns.user, turns.reply_end) == ("<s>", ("### 質問:\n", "\n\n### 回答:\n"), "</s>\n\n")
-    text = modelfile(model.format, "model-q8_0.gguf", "短く答える。")
+    text = modelfile(model.format, "model-q8_0.gguf")
     assert text == (
         "FROM ./model-q8_0.gguf\nPARAMETER temperature 0\n"
         'TEMPLATE """<s>{{ if .System }}{{ .System }}\n\n{{ else }}{{ end }}{{ range .Messages }}'
         '{{ if eq .Role "user" }}### 質問:\n{{ .Content }}\n\n### 回答:\n'
         '{{ else if eq .Role "assistant" }}{{ .Content }}</s>\n\n{{ end }}{{ end }}"""\n'
-        'PARAMETER stop "</s>"\nPARAMETER stop "### 質問:"\nSYSTEM """短く答える。"""\n'
+        'PARAMETER stop "</s>"\nPARAMETER stop "### 質問:"\n'
     )
 
 

@@ -1,6 +1,7 @@
 """Replies of writing models are read whatever stands around them; what cannot be read is nothing, not an error."""
 
 import datetime as dt
+from typing import get_args
 
 import pytest
 
@@ -9,7 +10,7 @@ from ishibumi.knowledge.checks import check_items
 from ishibumi.knowledge.items import Item
 from ishibumi.knowledge.prompts import FORMS, prompt_for, wording
 from ishibumi.knowledge.reply_lines import read_facts, read_questions, read_text
-from ishibumi.settings import PROMPT_KINDS
+from ishibumi.settings import PromptKind
 
 WHO, WHEN = ("Who won?", "Spain"), ("When was it?", "July 19")
 
@@ -96,7 +97,7 @@ def test_a_text_that_was_cut_off_ends_with_its_last_whole_sentence() -> None:
     assert read_questions("Q: Who won? | A: Spain\nQ: When was it? | A: Ju", stopped=False) == [WHO]
 
 
-@pytest.mark.parametrize("kind", PROMPT_KINDS)
+@pytest.mark.parametrize("kind", get_args(PromptKind))
 @pytest.mark.parametrize("language", ["ja", "en"])
 def test_the_worked_examples_are_as_the_prompt_asks_and_pass_the_checks(language: str, kind: str) -> None:
     shown = wording(language)

@@ -7,7 +7,6 @@ import hashlib
 import re
 import string
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 
@@ -23,12 +22,11 @@ from ishibumi.exam.report import (
     proof_groups,
     rate,
     render_report,
-    write_report,
 )
-from ishibumi.exam.report_charts import loss_curve, nice_ticks, smoothed
+from ishibumi.exam.report_charts import loss_curve, nice_range, smoothed
 from ishibumi.exam.report_text import TEXT
 from ishibumi.exam.summary import SPLIT_ORDER, summarise
-from ishibumi.exam.tables import further_tables
+from ishibumi.exam.tables import exam_tables
 
 ATTACK = "</td><script>alert(1)</script><img src=http://example.com/x.png>\"' onerror=alert(2)"
 VOID = {"meta", "col", "input", "br", "rect", "path", "line", "polyline"}
@@ -78,7 +76,7 @@ def full_data(engraved: tuple[bool, bool] = (True, True)) -> ReportData:
         },
         proof={"cpt": proof}, written={"model:timeline": [2, 7]},
         refused={"duplicate": 3, ATTACK: 4}, settings=[("seed", "1", "default"), ("recipe", ATTACK, "file")],
-        versions={"torch": "2.13"}, seconds={"cpt": 3725.0}, notes=[ATTACK, ("2 left out", "2件除外")],
+        versions={"torch": "2.13"}, seconds={"cpt": 3725.0}, notes=[(ATTACK, ATTACK), ("2 left out", "2件除外")],
     )  # fmt: skip
 
 
@@ -117,10 +115,8 @@ def text_in(page: str, language: str) -> str:
     return "\n".join(re.sub(r"<[^>]+>", "", span) for span in spans)
 
 
-def test_the_page_is_one_well_formed_file_that_loads_nothing(tmp_path: Path) -> None:
-    write_report(tmp_path / "report.html", full_data())
-    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
-    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+def test_the_page_is_well_formed_and_loads_nothing() -> None:
+    page = render_report(full_data())
     outline = Outline(page)
     assert outline.open == []
     loading = {"src", "href", "srcset", "action", "data", "poster", "xlink:href", "background"}
@@ -245,9 +241,11 @@ def test_every_split_and_arm_has_its_words() -> None:
     assert names <= set(TEXT)
 
 
-def test_the_further_tables_of_the_terminal() -> None:
+def test_the_tables_of_the_terminal() -> None:
     data = splits_data(base=(False, False, False), engraved=(True, False, True), retrieval=(False, True, False))
-    by_split, differences, honesty = further_tables(data.arms, "en")
+    shares, by_split, differences, honesty = exam_tables(data.arms, "en")
+    assert shares[1][1:4] == ["Names the answer", "asked about in training", "only in a document"]
+    assert shares[2][1] == ["engraved", "100 % (2-100)", "100 %", "-", "100 %", "100 %", "1"]
     assert by_split == (
         "However it is asked",
         ["Condition", "Other wording (1)", "Unanswerable (1)", "Training wording (1)"],
@@ -262,10 +260,11 @@ def test_the_further_tables_of_the_terminal() -> None:
         ["engraved − base, BM25 retrieval", "+100", "-95", "+100"],
     ]
     assert [row[1:4] for row in honesty[2]] == [["0 %", "0 %", "-"], ["0 %", "0 %", "100 %"], ["100 %", "0 %", "0 %"]]
-    japanese = further_tables(data.arms, "ja")
-    assert [len(table[2]) for table in japanese] == [3, 2, 3] and japanese[1][0] == "同じ問題での差"
-    # Answers of before: no confidence, no splits, so only the differences are left.
-    assert [title for title, *_ in further_tables(full_data().arms, "en")] == ["Difference on the same questions"]
+    japanese = exam_tables(data.arms, "ja")
+    assert [len(table[2]) for table in japanese] == [3, 3, 2, 3] and japanese[2][0] == "同じ問題での差"
+    # Answers of before: no confidence, no splits.
+    titles = [title for title, *_ in exam_tables(full_data().arms, "en")]
+    assert titles == ["Who answers how much", "Difference on the same questions"] and exam_tables({}, "en") == []
 
 
 def test_every_document_tells_what_was_learned() -> None:
@@ -321,10 +320,17 @@ def test_smoothing_looks_back_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("top", "ticks"), [(3.1, [0, 1, 2, 3]), (1.0, [0, 0.2, 0.4, 0.6, 0.8, 1.0]), (0.0, [0, 1]), (12, [0, 5, 10])]
+    ("low", "high", "ticks"),
+    [
+        (0, 3.1, [0, 1, 2, 3, 4]),
+        (0, 1.0, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (0, 12, [0, 5, 10, 15]),
+        (0.97, 1.13, [0.95, 1.0, 1.05, 1.1, 1.15]),
+    ],
 )
-def test_ticks_are_round(top: float, ticks: list[float]) -> None:
-    assert nice_ticks(top) == pytest.approx(ticks)
+def test_ticks_are_round(low: float, high: float, ticks: list[float]) -> None:
+    assert nice_range(low, high) == pytest.approx(ticks)
+    assert nice_range(low, low)[0] <= low
 
 
 def test_figures_are_written_as_people_write_them() -> None:

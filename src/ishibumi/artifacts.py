@@ -20,6 +20,9 @@ from typing import Any
 
 from ishibumi.errors import ArtifactError
 
+# In the order in which they are made; torchrun's processes do those of training together.
+STAGES = ("corpus", "knowledge", "cpt", "sft", "before", "exam", "report")
+TRAINING_STAGES = ("cpt", "sft")
 MANIFEST = "manifest.json"
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
 

@@ -389,15 +389,12 @@ def _run_until(stage: str, settings: Path, set_: list[str] | None, run_dir: Path
 
 
 def _tell_result(display: "Display", result_dir: Path, chat_command: str) -> None:
-    """Print the exam's table, where the report is, and what to type next."""
+    """Print the exam's tables, where the report is, and what to type next."""
     summary = json.loads((result_dir / "report" / "summary.json").read_text(encoding="utf-8"))
-    from ishibumi.exam.tables import forgetting_table, further_tables
+    from ishibumi.exam.tables import exam_tables, forgetting_table
 
-    tables = forgetting_table(summary["skills"], summary["perplexity_ratio"], display.language)
-    if summary["arms"]:
-        display.exam_table(summary["arms"])
-        tables = [*further_tables(summary["arms"], display.language), *tables]
-    for title, header, rows in tables:
+    forgotten = forgetting_table(summary["skills"], summary["perplexity_ratio"], display.language)
+    for title, header, rows in [*exam_tables(summary["arms"], display.language), *forgotten]:
         display.table(title, header, rows)
     report = result_dir / "report" / "report.html"
     display.note(DONE[display.language].format(report=report, chat=chat_command))

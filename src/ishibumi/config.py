@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -94,12 +95,9 @@ def describe(run: Run) -> list[SettingRow]:
     """Every setting with its value, where the value came from, and the sentence that explains it."""
     rows: list[SettingRow] = []
     for key, info in fields_by_key(Settings).items():
-        value: Any = run.settings
-        for name in key.split("."):
-            value = getattr(value, name)
-        rows.append(
-            SettingRow(key, "" if value is None else toml_value(value), run.origins[key], info.description or "")
-        )
+        value = attrgetter(key)(run.settings)
+        shown = "" if value is None else toml_value(value)
+        rows.append(SettingRow(key, shown, run.origins[key], info.description or ""))
     return rows
 
 

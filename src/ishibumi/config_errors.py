@@ -2,6 +2,7 @@
 
 import datetime as dt
 import difflib
+import json
 import tomllib
 import types
 from collections.abc import Mapping, Sequence
@@ -56,7 +57,7 @@ def toml_value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(toml_value(item) for item in cast(Sequence[Any], value)) + "]"
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+        return json.dumps(value, ensure_ascii=False)  # TOML's basic strings have JSON's escapes
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -10,20 +10,19 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Protocol, TextIO, cast
+from typing import Any, TextIO, cast
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ishibumi.artifacts import TRAINING_STAGES
 from ishibumi.errors import IshibumiError
 
 SECONDS_BETWEEN_LINES = 10.0
 LIVE_UPDATES_PER_SECOND = 5
 STEPS_FOR_SPEED = 20
-
-TRAINING_STAGES = ("cpt", "sft")
 
 STAGES = {
     "en": {
@@ -98,7 +97,6 @@ ARMS = {
         "engraved_retrieval": "刻んだモデル＋検索（BM25）",
     },
 }
-ASKED_GROUPS = ("asked", "document_only")
 WORDS_JA = {
     "step": "ステップ",
     "loss": "損失",
@@ -107,34 +105,7 @@ WORDS_JA = {
     "unchanged": "変更なし",
     "stopping: writing a checkpoint": "停止します。チェックポイントを保存中",
     "What to do": "対処",
-    "The exam": "試験の結果",
-    "arm": "受験者",
-    "answer in the reply": "正答を含む",
-    "asked in training": "訓練に問いあり",
-    "in a document only": "文書のみ",
-    "exact": "完全一致",
-    "stops": "自分で停止",
-    "n": "問数",
 }
-
-
-class Step(Protocol):
-    """What the live line shows of a training step; `tokens` counts from the start, `seconds` is this step's."""
-
-    @property
-    def step(self) -> int: ...
-    @property
-    def num_steps(self) -> int: ...
-    @property
-    def tokens(self) -> int: ...
-    @property
-    def loss(self) -> float: ...
-    @property
-    def seconds(self) -> float: ...
-    @property
-    def utilisation(self) -> float | None: ...
-    @property
-    def peak_bytes(self) -> int: ...
 
 
 def user_language(environment: Mapping[str, str] | None = None) -> str:
@@ -179,13 +150,13 @@ class Display:
         self._stage_now = stage
         self._last_line_at = time.monotonic()
         self._recent.clear()
-        self._line("▶", self._stage(stage), STAGES[self.language].get(stage, ""))
+        self._line("▶", f"{stage:<9}", STAGES[self.language].get(stage, ""))
 
     def stage_finished(self, stage: str, manifest: Mapping[str, Any], reused: bool) -> None:
         """Say that a stage is done, how long it took and what came out, or that nothing in it changed."""
         self._stage_now = ""
         took = self._word("unchanged") if reused else duration(float(manifest.get("seconds", 0)))
-        self._line("✓", self._stage(stage), took, self._outcome(manifest))
+        self._line("✓", f"{stage:<9}", took, self._outcome(manifest))
 
     def should_stop(self) -> bool:
         """Whether the user has asked to stop."""
@@ -197,8 +168,8 @@ class Display:
             raise KeyboardInterrupt
         self._stop_asked = True
 
-    def step(self, stage: str, record: Step) -> None:
-        """Show how far training is; cheap enough to call at every step."""
+    def step(self, stage: str, record: Any) -> None:
+        """Show how far training is by a trainer.StepRecord; cheap enough to call at every step."""
         self._recent.append((record.tokens, record.seconds))
         parts = [f"{self._word('step')} {record.step}/{record.num_steps}", f"{self._word('loss')} {record.loss:.3f}"]
         seconds = sum(taken for _, taken in list(self._recent)[1:])
@@ -206,7 +177,7 @@ class Display:
             num_tokens = self._recent[-1][0] - self._recent[0][0]
             seconds_per_step = seconds / (len(self._recent) - 1)
             parts.append(f"{num_tokens / seconds:,.0f} {self._word('tokens/s')}")
-            parts += [f"MFU {_percent(record.utilisation)}"] if record.utilisation is not None else []
+            parts += [f"MFU {100 * record.utilisation:.0f} %"] if record.utilisation is not None else []
             parts.append(f"{record.peak_bytes / 1e9:.1f} GB")
             parts.append(f"{self._word('left')} {duration(seconds_per_step * (record.num_steps - record.step))}")
         self._progress(stage, record.step, record.num_steps, parts)
@@ -224,9 +195,10 @@ class Display:
             parts.append(f"{self._word('left')} {duration(seconds_left)}")
         self._progress(self._stage_now or "exam", done, total, parts)
 
-    def note(self, text: str) -> None:
-        """Print a line of information."""
-        self._print(text)
+    def note(self, text: str, *, style: str = "") -> None:
+        """Print a line as it is."""
+        # Text, not markup: messages hold names in square brackets. No wrapping: file:line stays in one piece.
+        self._console.print(Text(text, style=style), soft_wrap=True)
 
     def table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table; all columns but the first are aligned to the right."""
@@ -240,32 +212,15 @@ class Display:
         self._console.print(table)
         self._console.print()
 
-    def exam_table(self, summary: Mapping[str, Mapping[str, Any]]) -> None:
-        """Print the shares of the exam's arms, as `exam.summary.summarise` gives them, with 95 % intervals."""
-        columns = ("arm", "answer in the reply", "asked in training", "in a document only", "exact", "stops", "n")
-        rows: list[list[str]] = []
-        for arm, of_arm in summary.items():
-            overall = of_arm["all"]
-            by_asked = of_arm.get("by_asked", {})
-            interval = overall["contains"]
-            asked, only = (_percent(by_asked[k]["contains"]["mean"]) if k in by_asked else "-" for k in ASKED_GROUPS)
-            share = f"{_percent(interval['mean'])} ({100 * interval['low']:.0f}-{100 * interval['high']:.0f})"
-            exact, stopped = _percent(overall["exact"]["mean"]), _percent(overall["stopped"])
-            rows.append([self._arm_name(arm), share, asked, only, exact, stopped, str(overall["n"])])
-        self.table(self._word("The exam"), [self._word(name) for name in columns], rows)
-
     def show_error(self, error: IshibumiError) -> None:
         """Print what failed and, in the user's language, what to do next."""
         self._end_live()
-        self._print(f"ishibumi: {error.message}", style="red")
+        self.note(f"ishibumi: {error.message}", style="red")
         hint = error.hint_in(self.language)
         if hint:
-            self._print(f"{self._word('What to do')}: {hint}")
+            self.note(f"{self._word('What to do')}: {hint}")
 
     # --- inside ---------------------------------------------------------------------------------------------------
-
-    def _stage(self, stage: str) -> str:
-        return f"{stage:<9}"
 
     def _outcome(self, manifest: Mapping[str, Any]) -> str:
         """«documents 32, left out 3 (empty 1, duplicate 2)» from a stage's manifest."""
@@ -288,19 +243,15 @@ class Display:
 
     def _line(self, mark: str, *parts: str) -> None:
         self._end_live()
-        self._print(f"{mark} " + "  ".join(part for part in parts if part))
-
-    def _print(self, text: str, *, style: str = "") -> None:
-        # Text, not markup: messages hold names in square brackets. No wrapping: file:line stays in one piece.
-        self._console.print(Text(text, style=style), soft_wrap=True)
+        self.note(f"{mark} " + "  ".join(part for part in parts if part))
 
     def _progress(self, stage: str, done: int, total: int, parts: Sequence[str]) -> None:
-        line = f"  {self._stage(stage)}  " + "  ".join(parts)
+        line = f"  {stage:<9}  " + "  ".join(parts)
         now = time.monotonic()
         if not self._console.is_terminal:
             if now - self._last_line_at >= SECONDS_BETWEEN_LINES or done == total:
                 self._last_line_at = now
-                self._print(line)
+                self.note(line)
             return
         if self._live is None:
             self._live = Live(console=self._console, refresh_per_second=LIVE_UPDATES_PER_SECOND, transient=True)
@@ -311,10 +262,6 @@ class Display:
         if self._live is not None:
             self._live.stop()
             self._live = None
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
 
 
 def _bar(done: int, total: int, *, width: int = 20) -> str:

@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from ishibumi import artifacts
-from ishibumi.artifacts import Artifact
+from ishibumi.artifacts import TRAINING_STAGES, Artifact
 from ishibumi.config import Run
 from ishibumi.corpus_stage import Watch, make_stage, stage_path, wanted_fingerprint
 from ishibumi.training.distributed import first_says, num_ranks, rank, wait
-
-TRAINING_STAGES = ("cpt", "sft")  # several processes do these together
 
 
 def made_together(

@@ -25,7 +25,7 @@ from ishibumi.report_stage import fill_report
 from ishibumi.training.distributed import joined, rank, wait
 from ishibumi.training_stages import continue_pretraining, tune_chat
 
-STAGES = ("corpus", "knowledge", "cpt", "sft", "exam", "report")
+STAGES = tuple(stage for stage in artifacts.STAGES if stage != "before")  # which `evaluate` makes beside exam
 NUM_TOGETHER = STAGES.index("sft") + 1  # after these stages the first process goes on alone
 
 
@@ -98,7 +98,8 @@ def write_report(run: Run, *, watch: Watch = SILENT) -> Artifact:
 
     def work(directory: Path) -> dict[str, Any]:
         questions = exam_questions(run, load_documents(stage_path(run, "corpus")))
-        return fill_report(run, run.run_dir, questions, directory)
+        fill_report(run, questions, directory)
+        return {}
 
     inputs = [run.settings.model_dump(), run.origins, fingerprint_of(run, "exam"), fingerprint_of(run, "knowledge")]
     return made_together(run, "report", watch, inputs, work)

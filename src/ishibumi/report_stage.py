@@ -12,26 +12,24 @@ from typing import Any
 import torch
 
 from ishibumi import __version__, artifacts
-from ishibumi.artifacts import Artifact, read_json, read_jsonl, write_json
+from ishibumi.artifacts import STAGES, TRAINING_STAGES, Artifact, read_json, read_jsonl, write_json, write_text
 from ishibumi.config import Run, describe
 from ishibumi.corpus.read import load_documents
-from ishibumi.exam.forgetting import forgetting_ratio
+from ishibumi.exam.forgetting import compared
 from ishibumi.exam.free import count_figures, load_free_answers
 from ishibumi.exam.questions import TRAINING, UNANSWERABLE, Question
-from ishibumi.exam.report import ReportData, write_report
+from ishibumi.exam.report import ReportData, render_report
 from ishibumi.exam.sit import load_answers, load_perplexities
 from ishibumi.exam.skills import summarise_skills
 from ishibumi.exam.summary import summarise
 from ishibumi.knowledge.items import Item, load_items
 from ishibumi.knowledge.leaks import coverage
 
-TRAINING_STAGES = ("cpt", "sft")
-BEFORE_REPORT = ("corpus", "knowledge", "cpt", "sft", "before", "exam")
 
-
-def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: Path) -> dict[str, Any]:
-    """Write report.html and summary.json into `directory`; returns what the manifest keeps."""
-    stages = {stage: artifacts.load(run_dir / stage) for stage in BEFORE_REPORT}
+def fill_report(run: Run, questions: list[Question], directory: Path) -> None:
+    """Write report.html and summary.json into `directory`."""
+    run_dir = run.run_dir
+    stages = {stage: artifacts.load(run_dir / stage) for stage in STAGES[:-1]}
     documents = load_documents(run_dir / "corpus")
     answers = load_answers(run_dir / "exam")
     asked = _asked(load_items(run_dir / "knowledge"), questions)
@@ -65,13 +63,12 @@ def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: P
         seconds=seconds,
         notes=_notes(stages, [asked[question.id] for question in own], arms),
     )
-    write_report(directory / "report.html", data)
-    before, after = perplexities.get("before", {}), perplexities.get("after", {})
+    write_text(directory / "report.html", render_report(data))
     summary = {
         "recipe": run.settings.recipe,
         "arms": arms,
         "free": count_figures(free) if free else None,
-        "perplexity_ratio": {language: forgetting_ratio(before[language], after[language]) for language in before},
+        "perplexity_ratio": {language: ratio for language, *_, ratio in compared(perplexities)},
         "skills": skills,
         "seconds": seconds,
         "tokens": {stage: stages[stage].manifest["tokens"] for stage in trained},
@@ -79,7 +76,6 @@ def fill_report(run: Run, run_dir: Path, questions: list[Question], directory: P
         "versions": versions(),
     }
     write_json(directory / "summary.json", summary)
-    return {}
 
 
 def _asked(items: Sequence[Item], questions: Sequence[Question]) -> dict[str, bool]:

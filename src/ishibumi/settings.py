@@ -1,7 +1,7 @@
 """Every setting of a run, once: its type, default, unit and range. TOML, CLI and docs derive from these fields."""
 
 import datetime as dt
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -114,7 +114,6 @@ PromptKind = Literal[
     "questions", "inferred", "everyday", "reverse", "overview", "unknown", "facts", "restate", "key_facts",
     "timeline", "relations", "implications", "dialogue", "study_notes",
 ]  # fmt: skip
-PROMPT_KINDS: tuple[PromptKind, ...] = get_args(PromptKind)
 
 
 class WriterSettings(Section):

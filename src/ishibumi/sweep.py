@@ -8,7 +8,6 @@ same command goes on where it stopped.
     run/sweep/sweep.tsv, sweep.html       learned against forgotten
 """
 
-import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -20,7 +19,7 @@ from ishibumi import artifacts, config
 from ishibumi.corpus_stage import SILENT, Watch
 from ishibumi.errors import Stopped, TrainingError, UsageError
 from ishibumi.exam.sweep_page import Point, point_of, with_front, write_sweep
-from ishibumi.pipeline import STAGES, run
+from ishibumi.pipeline import run
 from ishibumi.sweep_plan import Chosen, trial_name
 from ishibumi.sweep_workers import workers
 
@@ -119,7 +118,7 @@ def begin(path: Path, overrides: Mapping[str, str], num_seeds: int) -> Sweep:
     stages = sweep.directory / "stages"
     with artifacts.disk_errors(stages):
         stages.mkdir(parents=True, exist_ok=True)
-        for stage in (own.run_dir / name for name in (*STAGES[:-1], "before")):
+        for stage in (own.run_dir / name for name in artifacts.STAGES[:-1]):
             if (stage / artifacts.MANIFEST).exists():
                 kept = stages / f"{stage.name}-{artifacts.load(stage).fingerprint[:16]}"
                 if not kept.exists():
@@ -164,14 +163,17 @@ def run_jobs(
 ) -> None:
     """Do jobs until there is none, `parallel` at once; `next_job` is asked again after each `on_done`."""
     going: dict[Future[Outcome], Job] = {}
-    with contextlib.closing(workers(parallel, watch)) as pool:
+    pool, told = workers(parallel, watch)
+    try:
         while True:
             while len(going) < parallel and not watch.should_stop() and (job := next_job()):
-                going[pool.submit(do_job, sweep, job)] = job
+                going[pool.submit(do_job, sweep, job, told)] = job
             if not going:
                 break
             for future in wait(going, return_when=FIRST_COMPLETED).done:
                 on_done(going.pop(future), future.result())
+    finally:
+        pool.shutdown(cancel_futures=True)
     if watch.should_stop():
         raise Stopped("The sweep was stopped.", hint="The same command goes on from here.")
 

@@ -64,11 +64,8 @@ def grid(axes: Sequence[Axis]) -> list[Chosen]:
             hint="Say how many trials: --trials 20, or list the values.",
             hint_ja="--trials 20 のように試行数を指定するか、値を並べてください。",
         )
-    return [dict(zip((a.key for a in axes), values, strict=True)) for values in itertools.product(*_values(axes))]
-
-
-def _values(axes: Sequence[Axis]) -> list[tuple[str, ...]]:
-    return [axis.values for axis in axes]
+    combinations = itertools.product(*(axis.values for axis in axes))
+    return [dict(zip((axis.key for axis in axes), values, strict=True)) for values in combinations]
 
 
 def suggested(axes: Sequence[Axis], trial: Any) -> Chosen:

@@ -13,25 +13,10 @@ from ishibumi.corpus_stage import Silent, Watch
 _stop_asked = False  # in a worker process: Ctrl-C reaches it too, and training writes its checkpoint before it stops
 
 
-class Workers:
-    """Does jobs: functions of some arguments and a Watch. Close it at the end."""
-
-    def __init__(self, executor: Executor, watch: Watch) -> None:
-        self._executor, self._watch = executor, watch
-
-    def submit(self, job: Callable[..., Any], *arguments: Any) -> "Future[Any]":
-        """Begin a job, or do it at once where there is no other process."""
-        return self._executor.submit(job, *arguments, self._watch)
-
-    def close(self) -> None:
-        """Wait for what was begun; what was not is dropped."""
-        self._executor.shutdown(cancel_futures=True)
-
-
-def workers(parallel: int, watch: Watch) -> Workers:
-    """`parallel` processes with the GPUs in turn, or this very process for one at a time."""
+def workers(parallel: int, watch: Watch) -> tuple[Executor, Watch]:
+    """`parallel` processes with the GPUs in turn, or this very process for one at a time; and whom its jobs tell."""
     if parallel == 1:
-        return Workers(_Here(), watch)
+        return _Here(), watch
     context = multiprocessing.get_context("spawn")
     gpus: Queue[str] = context.Queue()
     names = visible_gpus() or [""]
@@ -39,7 +24,7 @@ def workers(parallel: int, watch: Watch) -> Workers:
         gpus.put(names[number % len(names)])
     threads = max(1, (os.cpu_count() or 1) // parallel)
     pool = ProcessPoolExecutor(parallel, mp_context=context, initializer=_start, initargs=(gpus, threads))
-    return Workers(pool, _InWorker())
+    return pool, _InWorker()
 
 
 def visible_gpus() -> list[str]:

@@ -21,7 +21,6 @@ _YEAR_FIRST = re.compile(rf"(\d{{4}})\s*{_MONTH_AND_DAY}")
 _COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})")
 _MONTH_FIRST = re.compile(r"([A-Za-z]{3,9})\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})")
 _DAY_FIRST = re.compile(r"(\d{1,2})(?:st|nd|rd|th)? ([A-Za-z]{3,9})\.?,? (\d{4})")
-# What may follow a date: a weekday, a time, a zone. It is not read: the date is the one that is written.
 _PUBLISHED = re.compile(
     r"^\W*(?:(?:published|posted|date|released)(?: on)?|(?:公開|掲載|投稿|配信|発行|発表|作成)(?:日時?)?|日付|日時)"
     r"[\s】\])）]*[:：]\s*([^\n|]{6,60}?)\s*(?:\||$)",
@@ -31,6 +30,7 @@ _HEAD_CHARACTERS = 1000  # such a line stands at the top
 _IN_NAME = re.compile(
     r"(?<!\d)((?:19|20)\d\d)([-_.年]?)(\d{1,2})(?:\2|月)(\d{1,2})(?!\d)|(?:令和|平成|昭和)(?:元|\d{1,2})年\d{1,2}月\d{1,2}日"
 )
+# What may follow a date: a weekday, a time, a zone. It is not read: the date is the one that is written.
 _REST = re.compile(r"\s*([((][月火水木金土日祝・]+[))]|[月火水木金土日]曜日?)?[T\s]*(\d{1,2}[:時].*)?")
 
 

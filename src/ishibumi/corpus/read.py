@@ -14,11 +14,11 @@ from typing import BinaryIO
 import numpy as np
 
 from ishibumi.artifacts import disk_errors, read_json, write_json
+from ishibumi.corpus.clean import prefix_fields
 from ishibumi.corpus.documents import Corpus, Document
 from ishibumi.corpus.near_duplicates import near_duplicates
 from ishibumi.corpus.parts import digest, make_parts
 from ishibumi.corpus.report import Report, add, count, in_words
-from ishibumi.corpus.rows import check_prefixes
 from ishibumi.errors import InputError, UsageError
 from ishibumi.settings import DocumentSettings
 
@@ -66,7 +66,8 @@ def require_usable(paths: Sequence[Path], settings: DocumentSettings) -> None:
             hint='Set [documents] paths = ["news.jsonl"] in the settings file.',
             hint_ja='設定ファイルに [documents] paths = ["news.jsonl"] のように書いてください。',
         )
-    check_prefixes(settings)
+    for language in ("ja", "en"):
+        prefix_fields(settings, language)
 
 
 def load_documents(directory: Path) -> list[Document]:

@@ -3,7 +3,7 @@
 import datetime as dt
 import re
 
-from ishibumi.corpus.clean import clean_text, language_of, language_share, prefix_fields, prefix_for, split_title
+from ishibumi.corpus.clean import clean_text, language_of, language_share, prefix_for, split_title
 from ishibumi.corpus.dates import date_in_name, date_line, parse_date
 from ishibumi.corpus.documents import Corpus, Document
 from ishibumi.corpus.personal import mask_personal
@@ -33,12 +33,6 @@ def document_of(row: Row, settings: DocumentSettings, tally: Corpus) -> Document
 def prefixed(document: Document, settings: DocumentSettings, with_prefix: bool) -> str:
     """The text that is trained: «2024年9月1日のニュース:本文» or «News of September 1, 2024: body», or bare."""
     return (prefix_for(document, settings) if with_prefix else "") + document.text
-
-
-def check_prefixes(settings: DocumentSettings) -> None:
-    """Raise UsageError for a wrong prefix, before a long read."""
-    for language in ("ja", "en"):
-        prefix_fields(settings, language)
 
 
 def _document(row: Row, settings: DocumentSettings, changes: Report) -> Document:

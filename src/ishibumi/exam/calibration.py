@@ -24,8 +24,8 @@ def separation(confidences: Sequence[float], right: Sequence[bool]) -> float | N
     return float(below.sum() / (2 * len(of_right) * len(of_wrong)))
 
 
-def calibration_error(confidences: Sequence[float], right: Sequence[bool], *, num_bins: int = NUM_BINS) -> float | None:
-    """The expected calibration error: mean gap between confidence and share right, in `num_bins` equal parts of 0 to 1.
+def calibration_error(confidences: Sequence[float], right: Sequence[bool]) -> float | None:
+    """The expected calibration error: mean gap between confidence and share right, in ten equal parts of 0 to 1.
 
     0 is a model that is right as often as it is sure; None without replies. Guo et al. 2017, “On Calibration of Modern
     Neural Networks”.
@@ -33,6 +33,6 @@ def calibration_error(confidences: Sequence[float], right: Sequence[bool], *, nu
     if not confidences:
         return None
     values = np.asarray(confidences, dtype=np.float64)
-    bins = np.minimum((values * num_bins).astype(np.int64), num_bins - 1)
-    gaps = np.bincount(bins, weights=values - np.asarray(right, dtype=np.float64), minlength=num_bins)
+    bins = np.minimum((values * NUM_BINS).astype(np.int64), NUM_BINS - 1)
+    gaps = np.bincount(bins, weights=values - np.asarray(right, dtype=np.float64), minlength=NUM_BINS)
     return float(np.abs(gaps).sum() / len(values))

@@ -50,17 +50,20 @@ def perplexity(model: LoadedModel, texts: Sequence[str], *, batch_tokens: int = 
     return Perplexity(nll_sum, sum(len(ids) - 1 for ids in rows), len(rows), num_cut)
 
 
-def perplexity_by_language(
-    model: LoadedModel, texts: Mapping[str, Sequence[str]], *, batch_tokens: int = 4096
-) -> dict[str, Perplexity]:
-    """The perplexity of each language's texts."""
-    return {name: perplexity(model, of_language, batch_tokens=batch_tokens) for name, of_language in texts.items()}
+def compared(
+    sides: Mapping[str, Mapping[str, Perplexity]],
+) -> list[tuple[str, Perplexity, Perplexity, float]]:
+    """(language, before, after, after / before) for every language with tokens on the sides "before" and "after".
 
-
-def forgetting_ratio(before: Perplexity, after: Perplexity) -> float:
-    """Perplexity after / before: 1 is unharmed, 1.15 is 15 % more surprised."""
-    assert before.num_tokens == after.num_tokens
-    return after.value / before.value
+    A ratio of 1 is unharmed, 1.15 is 15 % more surprised.
+    """
+    found: list[tuple[str, Perplexity, Perplexity, float]] = []
+    for language, before in sides.get("before", {}).items():
+        after = sides.get("after", {}).get(language)
+        if after and before.num_tokens:
+            assert before.num_tokens == after.num_tokens
+            found.append((language, before, after, after.value / before.value))
+    return found
 
 
 def text_ids(model: LoadedModel, text: str) -> list[int]:

@@ -28,30 +28,28 @@ class Interval:
     high: float
 
 
-def interval(scores: Sequence[float], documents: Sequence[Documents], *, seed: int = SEED) -> Interval:
+def interval(scores: Sequence[float], documents: Sequence[Documents]) -> Interval:
     """The mean of right (1) and wrong (0) `scores` with its 95 % interval; `documents` names the documents of each.
 
     Exactly the same for the same input. Where all scores are 0, or all are 1, resampling would find no width; the exact
     binomial bound (Clopper–Pearson) for that many documents (or questions, if there are fewer) is used: 32 documents
     all wrong give 0 to 11 %.
     """
-    found = _bootstrap(scores, documents, seed)
+    found = _bootstrap(scores, documents)
     if len(set(scores)) > 1 or found.mean not in (0.0, 1.0):
         return found
     reach = _reach(documents)
     return Interval(0.0, 0.0, 1 - reach) if found.mean == 0 else Interval(1.0, reach, 1.0)
 
 
-def paired_difference(
-    first: Sequence[float], second: Sequence[float], documents: Sequence[Documents], *, seed: int = SEED
-) -> Interval:
+def paired_difference(first: Sequence[float], second: Sequence[float], documents: Sequence[Documents]) -> Interval:
     """The mean of first − second, right (1) or wrong (0) on the same questions, with its 95 % interval over documents.
 
     Where all differences are the same, what `interval` would say of as many questions widens it: two questions gained
     of two are 1.0 (−0.7 to 1.0), not proof.
     """
     differences = [a - b for a, b in zip(first, second, strict=True)]
-    found = _bootstrap(differences, documents, seed)
+    found = _bootstrap(differences, documents)
     if len(set(differences)) > 1:
         return found
     unseen = 1 - _reach(documents)  # up to this share could be anything from −1 to 1
@@ -68,7 +66,7 @@ def _names(documents: Documents) -> tuple[str, ...]:
     return (documents,) if isinstance(documents, str) else documents
 
 
-def _bootstrap(scores: Sequence[float], documents: Sequence[Documents], seed: int) -> Interval:
+def _bootstrap(scores: Sequence[float], documents: Sequence[Documents]) -> Interval:
     assert len(scores) == len(documents) and scores
     clusters = [_names(names) for names in documents]
     groups = {names: index for index, names in enumerate(dict.fromkeys(clusters))}
@@ -77,15 +75,15 @@ def _bootstrap(scores: Sequence[float], documents: Sequence[Documents], seed: in
     counts = np.bincount(of_score).astype(np.float64)
     index_of = {name: index for index, name in enumerate(dict.fromkeys(name for names in groups for name in names))}
     members = [[index_of[name] for name in names] for names in groups]
-    low, high = np.percentile(_resampled_means(sums, counts, members, seed), [2.5, 97.5])
+    low, high = np.percentile(_resampled_means(sums, counts, members), [2.5, 97.5])
     return Interval(float(sums.sum() / counts.sum()), float(low), float(high))
 
 
 def _resampled_means(
-    sums: NDArray[np.float64], counts: NDArray[np.float64], members: Sequence[Sequence[int]], seed: int
+    sums: NDArray[np.float64], counts: NDArray[np.float64], members: Sequence[Sequence[int]]
 ) -> NDArray[np.float64]:
     """The mean of every resample in which some question counts; `members` numbers the documents of each group."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(SEED)
     num_documents = max(max(of_group) for of_group in members) + 1
     num_at_once = max(1, MAX_DRAWS // max(num_documents, len(members)))
     means: list[NDArray[np.float64]] = []

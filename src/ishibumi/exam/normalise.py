@@ -11,6 +11,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
+from ishibumi.corpus import dates
+
 DASHES = "-‐‑‒–—―−ー~〜"
 KANJI_DIGITS = {c: i for i, c in enumerate("〇一二三四五六七八九")} | {"零": 0}
 KANJI_UNITS = {"十": 10, "百": 100, "千": 1000}
@@ -27,8 +29,7 @@ KANJI_NUMBER = re.compile(
 _WORDS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
             seventeen eighteen nineteen twenty"""
 WORD_NUMBERS = {word: str(value) for value, word in enumerate(_WORDS.split())}
-_MONTHS = "january february march april may june july august september october november december"
-MONTHS = frozenset(_MONTHS.split())
+MONTHS = frozenset(map(str.lower, dates.MONTHS))
 LATIN_LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"})
 SPELLINGS = {"ヴァ": "バ", "ヴィ": "ビ", "ヴェ": "ベ", "ヴォ": "ボ", "ヴ": "ブ", "パーセント": "%", "&": " and "}
 

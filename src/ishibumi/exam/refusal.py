@@ -62,12 +62,8 @@ def is_refusal(reply: str) -> bool:
     """
     line = next((line for line in reply.splitlines() if line.strip()), "")[:MAX_REPLY_CHARACTERS]
     text = unicodedata.normalize("NFKC", line).lower().replace("\u2019", "'").strip(" \t\"'「」『』*")
-    sentences = [part for part in (_without_apology(s.strip()) for s in re.split(r"[。.!?！？]+", text)) if part]
+    sentences = [part for part in (_APOLOGY.sub("", s.strip()) for s in re.split(r"[。.!?！？]+", text)) if part]
     return bool(sentences) and _refuses(sentences[0])
-
-
-def _without_apology(sentence: str) -> str:
-    return _APOLOGY.sub("", sentence)
 
 
 def _refuses(sentence: str) -> bool:

@@ -7,19 +7,17 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ishibumi.artifacts import write_text
 from ishibumi.corpus.documents import Document
 from ishibumi.exam.evaluate import Answer
-from ishibumi.exam.forgetting import Perplexity, forgetting_ratio
+from ishibumi.exam.forgetting import Perplexity, compared
 from ishibumi.exam.free import FreeAnswer, count_figures
 from ishibumi.exam.questions import GENERATED, TRAINING, Question
-from ishibumi.exam.report_charts import Curve, loss_curve
+from ishibumi.exam.report_charts import loss_curve
 from ishibumi.exam.report_text import TEXT
 from ishibumi.exam.summary import ASKED, DOCUMENT_ONLY, split_sizes
 
@@ -37,7 +35,7 @@ class ReportData:
     rows (StepRecord fields; the rows of prove_trained), `epoch_steps` to the steps in which its epochs end;
     `perplexities` maps "before" and "after" to perplexities by language; `written` maps what a model was asked for to
     (texts kept, texts made), `refused` reasons to numbers of generated texts; `settings` are (key, value, origin);
-    `seconds` maps stages to time; `notes` are sentences, or pairs (English, Japanese).
+    `seconds` maps stages to time; `notes` are (English, Japanese).
     """
 
     title: str
@@ -60,7 +58,7 @@ class ReportData:
     settings: Sequence[tuple[str, str, str]] = ()
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
     seconds: Mapping[str, float] = field(default_factory=dict[str, float])
-    notes: Sequence[str | tuple[str, str]] = ()
+    notes: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -89,27 +87,22 @@ class ProofGroup:
     moved: tuple[float, float, float]  # smallest, median, largest
 
 
-def write_report(path: Path, data: ReportData) -> None:
-    """Write the page, whole or not at all."""
-    write_text(path, render_report(data))
-
-
 def render_report(data: ReportData) -> str:
     """The page as HTML."""
     return render_page(
         "report.html.jinja",
         data=data,
-        notes=[_note(note) for note in data.notes],
+        notes=[_spans(*note) for note in data.notes],
         free_count=count_figures(data.free),
         arm_names=[arm for arm in ARMS if arm in data.arms],
         differences=[(arm, other, row) for arm in data.arms for other, row in data.arms[arm]["differences"].items()],
         split_sizes=split_sizes(data.arms),
         headline=_headline(data.arms),
         verdicts=_verdicts(data),
-        curves=_curves(data),
-        forgetting=_forgetting(data),
+        curves=[loss_curve(name, rows, data.epoch_steps.get(name, ())) for name, rows in data.history.items() if rows],
+        forgetting=compared(data.perplexities),
         skills=skill_rows(data.skills),
-        results=document_results(data),
+        results=document_results(data.documents, data.questions, data.answers),
         proof=[(stage, proof_groups(rows)) for stage, rows in data.proof.items()],
     )
 
@@ -150,10 +143,6 @@ def both_languages(key: str, /, **values: object) -> Markup:
 
 def _spans(english: str, japanese: str) -> Markup:
     return Markup('<span class="en" lang="en">{}</span><span class="ja" lang="ja">{}</span>').format(english, japanese)
-
-
-def _note(note: str | tuple[str, str]) -> Markup:
-    return Markup("{}").format(note) if isinstance(note, str) else _spans(*note)
 
 
 def label(group: str, name: str) -> Markup:
@@ -220,9 +209,10 @@ def _verdicts(data: ReportData) -> list[Markup]:
     found: list[Markup] = []
     if "engraved" in data.arms:
         engraved = data.arms["engraved"]
-        found += [*_generated(engraved), *_gain(engraved), *_split(engraved["by_asked"]), *_wording(engraved)]
+        found += [both_languages("generated_exam")] if engraved["split"] == GENERATED else []
+        found += [*_gain(engraved), *_split(engraved["by_asked"]), *_wording(engraved)]
         found += [*_known_before(engraved), *_against_search(data.arms), *_honest(engraved["honesty"])]
-    ratios = [ratio for *_, ratio in _forgetting(data)]
+    ratios = [ratio for *_, ratio in compared(data.perplexities)]
     if ratios:
         worst = max(ratios)
         words = "none" if worst <= SOME_FORGETTING else "some" if worst <= MUCH_FORGETTING else "much"
@@ -249,10 +239,6 @@ def _split(by_asked: Row) -> list[Markup]:
         return []
     shares = {name: percent(by_asked[name]["contains"]["mean"]) for name in (ASKED, DOCUMENT_ONLY)}
     return [both_languages("split", **shares)]
-
-
-def _generated(engraved: Row) -> list[Markup]:
-    return [both_languages("generated_exam")] if engraved["split"] == GENERATED else []
 
 
 def _wording(engraved: Row) -> list[Markup]:
@@ -291,10 +277,6 @@ def _against_search(arms: Mapping[str, Row]) -> list[Markup]:
     ]
 
 
-def _curves(data: ReportData) -> list[Curve]:
-    return [loss_curve(stage, rows, data.epoch_steps.get(stage, ())) for stage, rows in data.history.items() if rows]
-
-
 def skill_rows(skills: Mapping[str, Any]) -> list[tuple[str, int, str, str, str]]:
     """(name, n, before, after, interval) of what else was measured; names are keys of TEXT."""
     rows: list[tuple[str, int, str, str, str]] = []
@@ -309,23 +291,18 @@ def skill_rows(skills: Mapping[str, Any]) -> list[tuple[str, int, str, str, str]
     return rows
 
 
-def _forgetting(data: ReportData) -> list[tuple[str, Perplexity, Perplexity, float]]:
-    """(language, before, after, ratio) for every language measured on both sides."""
-    before, after = data.perplexities.get("before", {}), data.perplexities.get("after", {})
-    both = [name for name in before if name in after and before[name].num_tokens]
-    return [(name, before[name], after[name], forgetting_ratio(before[name], after[name])) for name in both]
-
-
-def document_results(data: ReportData) -> list[DocumentResult]:
+def document_results(
+    documents: Sequence[Document], questions: Sequence[Question], answers: Sequence[Answer]
+) -> list[DocumentResult]:
     """Every document that the exam asks about, in the order of the documents, with all replies."""
     by_question: dict[str, dict[str, Answer]] = {}
-    for answer in data.answers:
+    for answer in answers:
         by_question.setdefault(answer.question_id, {})[answer.arm] = answer
     by_document: dict[str, list[tuple[Question, dict[str, Answer]]]] = {}
-    for question in data.questions:
+    for question in questions:
         if question.id in by_question:
             by_document.setdefault(question.document_id, []).append((question, by_question[question.id]))
-    return [DocumentResult(d, by_document[d.id]) for d in data.documents if d.id in by_document]
+    return [DocumentResult(d, by_document[d.id]) for d in documents if d.id in by_document]
 
 
 def proof_groups(rows: Sequence[Row]) -> list[ProofGroup]:

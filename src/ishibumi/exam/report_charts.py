@@ -45,15 +45,13 @@ def loss_curve(stage: str, rows: Sequence[Mapping[str, Any]], epoch_steps: Seque
     rates = [float(row["learning_rate"]) for row in rows]
     smooth = smoothed(losses, max(len(losses) // 40, min(5, len(losses) // 8 + 1)))
     # A few outliers may leave the frame; zero stays in it.
-    top = max(*sorted(losses)[: max(1, math.ceil(0.99 * len(losses)))], max(smooth))
-    ticks = nice_ticks(top)
-    top = max(top, ticks[-1])
+    top = max(*sorted(losses)[: max(1, math.ceil(0.99 * len(losses)))], max(smooth)) or 1.0
     return Curve(
         stage=stage,
         raw=_points(losses, top),
         smooth=_points(smooth, top),
         rate=_points([*rates], max(rates) * 1.05 or 1.0),
-        y_ticks=[Tick(100 - 100 * value / top, f"{value:g}") for value in ticks],
+        y_ticks=[Tick(100 - 100 * value / top, f"{value:g}") for value in nice_range(0, top) if value <= top],
         x_ticks=[Tick(100 * _x(step - 1, len(rows)), f"{step:,}") for step in _step_ticks(len(rows))],
         epochs=_epochs(epoch_steps, len(rows)),
         first_loss=smooth[0],
@@ -73,15 +71,13 @@ def smoothed(values: Sequence[float], window: int) -> list[float]:
     return [(sums[end] - sums[start]) / (end - start) for end, start in enumerate(starts, start=1)]
 
 
-def nice_ticks(top: float) -> list[float]:
-    """0 and up to five multiples of 1, 2 or 5 × 10ⁿ, the last at most `top` and not far below it."""
-    if not top > 0:
-        return [0.0, 1.0]
-    step = 10.0 ** math.floor(math.log10(top))
-    for factor in (0.1, 0.2, 0.5, 1.0):
-        if top / (step * factor) <= 5:
-            return [index * step * factor for index in range(int(top / (step * factor)) + 1)]
-    return [index * step * 2 for index in range(int(top / (step * 2)) + 1)]
+def nice_range(low: float, high: float) -> list[float]:
+    """Three to seven round values from at most `low` to at least `high`."""
+    span = max(high - low, 1e-3)
+    power = 10.0 ** math.floor(math.log10(span / 4))
+    step = next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= 5)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(step * k, 10) for k in range(first, max(last, first + 1) + 1)]
 
 
 def _x(index: int, count: int) -> float:
@@ -99,7 +95,7 @@ def _points(values: Sequence[float], top: float) -> str:
 
 def _step_ticks(count: int) -> list[int]:
     """The first and the last step and round numbers between, none of them too near the last."""
-    between = [int(tick) for tick in nice_ticks(count)[1:] if 1 < tick < 0.8 * count and tick == int(tick)]
+    between = [int(tick) for tick in nice_range(0, count) if 1 < tick < 0.8 * count and tick == int(tick)]
     return sorted({1, *between, count})
 
 

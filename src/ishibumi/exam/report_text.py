@@ -354,3 +354,8 @@ TEXT: dict[str, tuple[str, str]] = {
     "kind_person": ("person", "人物"),
     "kind_other": ("other", "その他"),
 }
+
+
+def word_in(language: str, key: str) -> str:
+    """A text in «ja» or «en», for the terminal."""
+    return TEXT[key][language == "ja"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import bm25s
 import numpy as np
 
+from ishibumi.corpus.dates import format_date
 from ishibumi.corpus.documents import Document
 
 RUNS = re.compile(r"[a-z0-9à-ÿ]+|[ァ-ヺー]+|[一-鿿々]+|[ぁ-ん]+")
@@ -57,5 +58,5 @@ def search_terms(text: str) -> list[str]:
 
 def _searched(document: Document) -> str:
     date = document.date
-    dates = f"{date.year}年{date.month}月{date.day}日 {date:%d %B %Y}" if date else ""
+    dates = f"{format_date(date, 'ja')} {date:%d %B %Y}" if date else ""
     return f"{document.title or ''}\n{dates}\n{document.text}"

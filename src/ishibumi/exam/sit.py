@@ -12,7 +12,7 @@ from typing import Any
 from ishibumi.artifacts import read_json, read_jsonl, write_json, write_jsonl
 from ishibumi.corpus.documents import Document
 from ishibumi.exam.evaluate import FROM_MEMORY, Answer, run_arm
-from ishibumi.exam.forgetting import Perplexity, perplexity_by_language
+from ishibumi.exam.forgetting import Perplexity, perplexity
 from ishibumi.exam.free import NAME as FREE_ANSWERS
 from ishibumi.exam.free import answer_freely
 from ishibumi.exam.free_questions import FreeQuestion
@@ -68,8 +68,8 @@ def sit_exam(
     if wants_skills:
         measure_skills(model, skills, side.name, settings, directory)
     if wants_perplexity:
-        measured = perplexity_by_language(model, general)
-        write_json(directory / f"perplexity_{side.name}.json", {k: asdict(v) for k, v in measured.items()})
+        measured = {language: asdict(perplexity(model, texts)) for language, texts in general.items()}
+        write_json(directory / f"perplexity_{side.name}.json", measured)
 
 
 def load_answers(directory: Path) -> list[Answer]:

@@ -17,8 +17,6 @@ from ishibumi.exam.known import Fact, answer_facts
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import ExamSettings
 
-Right = dict[str, bool]
-
 
 @dataclass(frozen=True)
 class Skills:

@@ -3,9 +3,9 @@
 On the front stands a point that no other beats in one without losing in the other.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from ishibumi.artifacts import read_json, write_text
 from ishibumi.errors import UsageError
 from ishibumi.exam.interval import Interval
 from ishibumi.exam.report import render_page
-from ishibumi.exam.report_text import TEXT
+from ishibumi.exam.report_charts import nice_range
+from ishibumi.exam.report_text import word_in
 
 WIDTH, HEIGHT = 960, 520
 LEFT, RIGHT, TOP, BOTTOM = 64, 24, 20, 52  # what stands around the frame
@@ -101,10 +102,7 @@ def with_front(points: Sequence[Point]) -> list[Point]:
 
 def table_of(points: Sequence[Point], language: str) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the terminal's table, a row a configuration; a star marks the front."""
-
-    def word(key: str) -> str:
-        return TEXT[key][language == "ja"]
-
+    word = partial(word_in, language)
     header = [word("settings"), word("learned"), word("forgotten"), *map(word, _names(points)), word("minutes_each")]
     rows = [
         [
@@ -204,15 +202,6 @@ class Picture:
             [(y(tick), f"{100 * tick:.0f}%") for tick in ys],
             x(budget) if xs[0] < budget < xs[-1] else None,
         )
-
-
-def nice_range(low: float, high: float) -> list[float]:
-    """Four to eight round values from at most `low` to at least `high`."""
-    span = max(high - low, 1e-3)
-    power = 10.0 ** math.floor(math.log10(span / 4))
-    step = next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= 6)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(step * k, 10) for k in range(first, max(last, first + 1) + 1)]
 
 
 def _labels(places: Sequence[tuple[float, float]], texts: Sequence[str]) -> list[tuple[float, float, str] | None]:

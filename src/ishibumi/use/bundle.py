@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -100,9 +101,7 @@ def _settings(run: Run, partial: Path) -> str:
     recipe = run.settings.recipe if run.settings.recipe in recipe_names() else "mixed"
     changed: dict[str, Any] = {"recipe": recipe, "run_dir": "run", **{f"model.{kind}": kind for kind in _models(run)}}
     for key in fields_by_key(Settings):
-        value: Any = run.settings
-        for name in key.split("."):
-            value = getattr(value, name)
+        value: Any = attrgetter(key)(run.settings)
         if key in PATHS:
             value = [place for path in value for place in _copied(run, path, partial, places)]
         elif key == "chat.sources":

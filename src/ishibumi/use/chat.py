@@ -11,12 +11,12 @@ from ishibumi.config import Run
 from ishibumi.corpus.documents import Document
 from ishibumi.exam.retrieval import index_documents
 from ishibumi.knowledge.citation import split_citation, title_of
-from ishibumi.models.chat_format import Message
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import Arm
-from ishibumi.use.serve_models import Models, load_engraved, network_of, run_documents, stop_texts, with_base
+from ishibumi.use.serve_models import Models, load_engraved, network_of, stop_texts, with_base
 from ishibumi.use.serve_reply import Wish
 from ishibumi.use.serve_rows import stream
+from ishibumi.use.show import list_documents
 
 MAX_REPLY_TOKENS = 256
 NUM_NEAREST = 3
@@ -58,7 +58,7 @@ class Talk:
     def __init__(self, run: Run, write: Callable[[str], None] | None) -> None:
         self._run = run
         self._engraved = load_engraved(run)
-        self._documents = run_documents(run)
+        self._documents = list_documents(run)
         self._models: Models | None = None
         self._write = write or _to_stdout
         # On a terminal source, quotation and answer have a line each; a pipe gets the reply as it is.
@@ -135,13 +135,9 @@ def fitting(model: LoadedModel, messages: list[dict[str, str]]) -> list[dict[str
     """The latest messages that leave room for a reply in the model's window; the last one always stays."""
     config: Any = model.network.config
     window = int(config.get_text_config().max_position_embeddings)
-    while len(messages) > 2 and len(_ids(model, messages)) > window - MAX_REPLY_TOKENS:
+    while len(messages) > 2 and len(model.format.prompt_ids(messages)) > window - MAX_REPLY_TOKENS:
         messages = messages[2:]
     return messages
-
-
-def _ids(model: LoadedModel, messages: Sequence[Message]) -> list[int]:
-    return model.format.prompt_ids(messages)
 
 
 def has_colour() -> bool:

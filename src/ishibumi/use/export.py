@@ -171,16 +171,13 @@ def _write_gguf(
 
 def _refuse_other(out: Path) -> None:
     """Refuse a directory that holds something else than an export: it would be replaced."""
-    if out.exists() and not (out.is_dir() and ("files" in _manifest(out) or not any(out.iterdir()))):
+    manifest = artifacts.load(out).manifest if (out / artifacts.MANIFEST).exists() else {}
+    if out.exists() and not (out.is_dir() and ("files" in manifest or not any(out.iterdir()))):
         raise UsageError(
             f"{out} is there already and is not an export.",
             hint="Name a directory that does not exist yet.",
             hint_ja="まだ存在しないディレクトリを指定してください。",
         )
-
-
-def _manifest(out: Path) -> dict[str, Any]:
-    return artifacts.load(out).manifest if (out / artifacts.MANIFEST).exists() else {}
 
 
 def _refuse_missing(form: Format) -> None:

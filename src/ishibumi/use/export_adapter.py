@@ -95,7 +95,7 @@ def save_for_peft(learned: Learned, directory: Path, base: str) -> None:
         "bias": "none",
         "target_modules": sorted({leaf(name) for name in ranks}),
         "modules_to_save": sorted(learned.full) or None,
-        "ensure_weight_tying": len(learned.full) == len(EMBEDDINGS) and _are_equal(learned.full),
+        "ensure_weight_tying": len(learned.full) == len(EMBEDDINGS) and torch.equal(*learned.full.values()),
         "inference_mode": True,
     }
     tensors = {f"{name}.lora_A.weight": a for name, (a, _) in learned.pairs.items()}
@@ -103,11 +103,6 @@ def save_for_peft(learned: Learned, directory: Path, base: str) -> None:
     tensors |= {f"{name}.weight": weight for name, weight in learned.full.items()}
     save_file({_PREFIX + name: t.contiguous() for name, t in tensors.items()}, directory / "adapter_model.safetensors")
     write_json(directory / "adapter_config.json", config)
-
-
-def _are_equal(weights: Mapping[str, torch.Tensor]) -> bool:
-    first, second = weights.values()
-    return torch.equal(first, second)
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""What Ollama needs beside a GGUF file: a Modelfile with the template in its own language, stop words, system text.
+"""What Ollama needs beside a GGUF file: a Modelfile with the template in its own language and stop words.
 
 A chat template is a program, and Ollama has another language for it. What nearly all of them write are fixed words
 around each message; these are found by writing a conversation of marks and looking at what stands between them.
@@ -73,7 +73,7 @@ def _written(chat: ChatFormat, messages: Sequence[Message]) -> str:
     return str(chat.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=is_open))
 
 
-def modelfile(chat: ChatFormat, gguf_name: str, system_text: str = "") -> str:
+def modelfile(chat: ChatFormat, gguf_name: str) -> str:
     """The text of Ollama's Modelfile. Where the template has no counterpart, it says so and leaves the GGUF's own."""
     tokenizer: Any = chat.tokenizer
     stops = sorted({str(tokenizer.convert_ids_to_tokens(i)) for i in chat.stop_ids})
@@ -86,7 +86,6 @@ def modelfile(chat: ChatFormat, gguf_name: str, system_text: str = "") -> str:
         lines.append(f'TEMPLATE """{_go_template(turns, adds_start(tokenizer))}"""')
         stops += [turns.user[0].strip()] if turns.user[0].strip() else []
     lines += [f'PARAMETER stop "{stop}"' for stop in stops]
-    lines += [f'SYSTEM """{system_text}"""'] if system_text else []
     return "\n".join(lines) + "\n"
 
 

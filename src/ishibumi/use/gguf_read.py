@@ -51,7 +51,6 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "llama_vocab_is_eog": (_BOOL, [_PTR, _INT]),
     "llama_set_n_threads": (None, [_PTR, _INT, _INT]),
     "llama_tokenize": (_INT, [_PTR, _PATH, _INT, c.POINTER(c.c_int32), _INT, _BOOL, _BOOL]),
-    "llama_detokenize": (_INT, [_PTR, c.POINTER(c.c_int32), _INT, _PATH, _INT, _BOOL, _BOOL]),
     "llama_batch_init": (_Batch, [_INT, _INT, _INT]),
     "llama_batch_free": (None, [_Batch]),
     "llama_decode": (_INT, [_PTR, _Batch]),
@@ -83,7 +82,7 @@ def llama_cpp() -> Any:
 
 
 class LlamaCpp:
-    """An open GGUF file; `with LlamaCpp(path) as reader`. One thread: more would stall on a busy machine."""
+    """An open GGUF file; `with LlamaCpp(path) as reader`. More threads than free cores would stall it."""
 
     def __init__(self, path: Path, *, window: int = 2048, num_threads: int = 1) -> None:
         self.library = llama_cpp()
@@ -115,14 +114,6 @@ class LlamaCpp:
         ids = (c.c_int32 * (len(raw) + 8))()
         count = self.library.llama_tokenize(self._vocab, raw, len(raw), ids, len(ids), False, True)
         return list(ids[:count])
-
-    def text_of(self, ids: Sequence[int]) -> str:
-        """The text of token ids without special tokens."""
-        room = c.create_string_buffer(64 * (len(ids) + 1))
-        count = self.library.llama_detokenize(
-            self._vocab, (c.c_int32 * len(ids))(*ids), len(ids), room, len(room), False, False
-        )
-        return room.raw[:count].decode("utf-8", errors="replace")
 
     def ends(self, token: int) -> bool:
         """Whether llama.cpp stops at this token."""

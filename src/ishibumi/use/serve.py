@@ -19,8 +19,8 @@ from ishibumi.config import Run
 from ishibumi.errors import UsageError
 from ishibumi.use.serve_engine import Engine, Limits
 from ishibumi.use.serve_guard import Guard, check_address, problem
-from ishibumi.use.serve_models import Models, load_models
-from ishibumi.use.serve_openai import openai_routes
+from ishibumi.use.serve_models import load_models
+from ishibumi.use.serve_openai import Asking, openai_routes
 from ishibumi.use.serve_run import Questions, run_routes
 
 SECONDS_TO_FINISH = 60  # for replies under way when the server is asked to stop
@@ -65,79 +65,58 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-class Asking:
-    """The models and the engine, loaded when the run is finished: at the start, or when somebody first asks."""
+class _Loader:
+    """Loads models and engine when the run is finished: at the start, or when somebody first asks."""
 
     def __init__(self, run: Run, limits: Limits) -> None:
         self._run, self._limits = run, limits
         self._loading = asyncio.Lock()
-        self._models: Models | None = None
-        self._engine: Engine | None = None
+        self.loaded: Asking | None = None
 
-    @property
-    def models(self) -> Models:
-        """What can be asked."""
-        assert self._models is not None
-        return self._models
-
-    @property
-    def engine(self) -> Engine:
-        """Who answers."""
-        assert self._engine is not None
-        return self._engine
-
-    @property
-    def is_loaded(self) -> bool:
-        """Whether there is anything to ask."""
-        return self._engine is not None
-
-    async def ready(self) -> "Asking":
-        """This, with models and engine. Raises HTTPException where the run has no finished model yet."""
+    async def ready(self) -> Asking:
+        """Models and engine. Raises HTTPException where the run has no finished model yet."""
         async with self._loading:
-            if not self.is_loaded:
+            if not self.loaded:
                 if not (self._run.run_dir / "sft" / artifacts.MANIFEST).exists():
                     message = "This run has no finished model yet; its training can be followed on the page."
                     raise HTTPException(409, problem(message, code="run_not_finished"))
-                self._models = await asyncio.to_thread(load_models, self._run)
-                self._engine = Engine({str(name): model for name, model in self._models.networks.items()}, self._limits)
-        return self
-
-    def stop(self) -> None:
-        """End the engine's thread."""
-        if self._engine:
-            self._engine.stop()
+                models = await asyncio.to_thread(load_models, self._run)
+                engine = Engine({str(name): model for name, model in models.networks.items()}, self._limits)
+                self.loaded = Asking(models, engine)
+        return self.loaded
 
 
 def build_app(run: Run, questions: Questions, *, key: str | None, limits: Limits, tell: Tell) -> FastAPI:
     """The whole application, as uvicorn runs it."""
-    asking = Asking(run, limits)
+    loader = _Loader(run, limits)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         with contextlib.suppress(HTTPException):  # not finished: the page shows the training
-            await asking.ready()
-        tell(asking.is_loaded)
+            await loader.ready()
+        tell(loader.loaded is not None)
         yield
-        asking.stop()
+        if loader.loaded:
+            loader.loaded.engine.stop()
 
     app = FastAPI(title="ishibumi", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.add_middleware(GZipMiddleware, minimum_size=COMPRESSED_FROM)  # streams stay as they are
     app.add_middleware(Guard, key=key, limits=limits)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(StarletteHTTPException, _failed)
-    app.include_router(openai_routes(asking.ready, limits))
+    app.include_router(openai_routes(loader.ready, limits))
     app.include_router(run_routes(run, questions))
     _add_page(app)
 
     @app.get("/health")
     def health() -> dict[str, str]:
         """Whether there are models to ask."""
-        return {"status": "ok" if asking.is_loaded else "not finished"}
+        return {"status": "ok" if loader.loaded else "not finished"}
 
     @app.get("/metrics", response_class=PlainTextResponse)
     def metrics() -> str:
         """Counters for Prometheus."""
-        return metrics_text(asking.engine) if asking.is_loaded else ""
+        return metrics_text(loader.loaded.engine) if loader.loaded else ""
 
     return app
 

@@ -69,10 +69,6 @@ class Engine:
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
 
-    def model(self, network: str) -> LoadedModel:
-        """The network called so."""
-        return self._lanes[network].model
-
     def submit(self, network: str, wishes: list[Wish], on_piece: Callable[[int, Piece], None]) -> list[Reply]:
         """Queue wishes that belong together; `on_piece` gets the number of the wish and is called in another thread.
 

@@ -3,9 +3,10 @@
 import asyncio
 import hmac
 import ipaddress
-import json
 from typing import Any
 
+from fastapi import HTTPException
+from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ishibumi.errors import UsageError
@@ -43,14 +44,6 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class Refused(Exception):
-    """A request that goes no further."""
-
-    def __init__(self, status: int, message: str, code: str) -> None:
-        super().__init__(message)
-        self.status, self.message, self.code = status, message, code
-
-
 class Guard:
     """ASGI middleware. Without a key it answers only to this machine's names, so that no web page can reach in."""
 
@@ -70,8 +63,10 @@ class Guard:
         try:
             self._check_caller(scope)
             body = await self._body(scope, receive)
-        except Refused as error:
-            await _refuse(send_with_headers, error)
+        except HTTPException as error:
+            headers = {"connection": "close"}  # what may still come of the body is not read
+            headers |= {"www-authenticate": "Bearer"} if error.status_code == 401 else {}
+            await JSONResponse(error.detail, error.status_code, headers)(scope, receive, send_with_headers)
             return
         if body is None:  # the client is gone
             return
@@ -87,14 +82,14 @@ class Guard:
         if self._key is None:
             host = headers.get(b"host", b"").decode("latin-1")
             if not is_loopback(host if host.endswith("]") else host.rpartition(":")[0] or host):
-                raise Refused(403, f"This server answers to localhost only, not to {host!r}.", "wrong_host")
+                raise _refused(403, f"This server answers to localhost only, not to {host!r}.", "wrong_host")
         elif scope["path"] not in OPEN_PATHS and not scope["path"].startswith("/page/"):
             given = headers.get(b"authorization", b"").removeprefix(b"Bearer ")
             if not hmac.compare_digest(given, self._key.encode()):
-                raise Refused(401, "This server needs its API key: Authorization: Bearer …", "invalid_api_key")
+                raise _refused(401, "This server needs its API key: Authorization: Bearer …", "invalid_api_key")
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The whole body; None if the client left. Raises Refused where it is too long or too slow."""
+        """The whole body; None if the client left. Raises HTTPException where it is too long or too slow."""
         limit = self._limits.body_bytes
         told = dict(scope["headers"]).get(b"content-length", b"0")
         if told.isdigit() and int(told) > limit:
@@ -112,13 +107,12 @@ class Guard:
                     if not message.get("more_body"):
                         return body
         except TimeoutError:
-            raise Refused(
-                408, f"The request did not arrive within {self._limits.body_seconds:g} s.", "slow_body"
-            ) from None
+            seconds = self._limits.body_seconds
+            raise _refused(408, f"The request did not arrive within {seconds:g} s.", "slow_body") from None
 
 
-def _too_long(limit: int) -> Refused:
-    return Refused(413, f"The request is longer than {limit:,} bytes.", "body_too_long")
+def _too_long(limit: int) -> HTTPException:
+    return _refused(413, f"The request is longer than {limit:,} bytes.", "body_too_long")
 
 
 def problem(
@@ -128,10 +122,5 @@ def problem(
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-async def _refuse(send: Send, error: Refused) -> None:
-    body = json.dumps(problem(error.message, code=error.code)).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    headers += [(b"connection", b"close")]  # what may still come of the body is not read
-    headers += [(b"www-authenticate", b"Bearer")] if error.status == 401 else []
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def _refused(status: int, message: str, code: str) -> HTTPException:
+    return HTTPException(status, problem(message, code=code))

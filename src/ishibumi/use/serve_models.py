@@ -12,17 +12,15 @@ from typing import Literal
 
 import torch
 
-from ishibumi import artifacts
 from ishibumi.config import Run
 from ishibumi.corpus.clean import language_of
-from ishibumi.corpus.documents import Document
-from ishibumi.corpus.read import load_documents
 from ishibumi.exam.evaluate import FROM_MEMORY, STOP_TEXTS, UNTRAINED_ARMS, arm_prompt
 from ishibumi.exam.questions import Question
 from ishibumi.exam.retrieval import Index, index_documents
 from ishibumi.models.chat_format import Message
 from ishibumi.models.load import LoadedModel, load_finished, load_model
 from ishibumi.settings import Arm, ExamSettings
+from ishibumi.use.show import list_documents
 
 MODELS: tuple[Arm, ...] = ("engraved", "base", "retrieval", "engraved_retrieval")
 Network = Literal["engraved", "base"]
@@ -71,12 +69,7 @@ def with_base(run: Run, engraved: LoadedModel) -> Models:
     """The finished model with what can be compared with it."""
     base = talking(load_model(run.settings.model, run.base_dir))
     share_equal_weights(engraved, base)
-    return Models({"engraved": engraved, "base": base}, index_documents(run_documents(run)), run.settings.exam)
-
-
-def run_documents(run: Run) -> list[Document]:
-    """The documents of the run's corpus. Raises ArtifactError before there is one."""
-    return load_documents(artifacts.load(run.run_dir / "corpus").path)
+    return Models({"engraved": engraved, "base": base}, index_documents(list_documents(run)), run.settings.exam)
 
 
 def talking(model: LoadedModel) -> LoadedModel:

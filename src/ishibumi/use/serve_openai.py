@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -38,13 +38,12 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-class Asking(Protocol):
-    """What is there once the run is finished."""
+@dataclass(frozen=True)
+class Asking:
+    """What is there once the run is finished: the models, and the engine that makes their replies."""
 
-    @property
-    def models(self) -> Models: ...
-    @property
-    def engine(self) -> Engine: ...
+    models: Models
+    engine: Engine
 
 
 Ready = Callable[[], Awaitable[Asking]]
@@ -94,7 +93,7 @@ def openai_routes(ready: Ready, limits: Limits) -> APIRouter:
         max_tokens = asked.max_completion_tokens or asked.max_tokens
         wishes = _wishes(asked, [ids], max_tokens, stop_texts(arm), None, _window(asking, arm, limits))
         shape = _Shape(f"chatcmpl-{secrets.token_hex(12)}", "chat.completion", arm, int(time.time()))
-        return await _answer(asked, request, asking.engine, arm, wishes, shape)
+        return await _answer(asked, request, asking, arm, wishes, shape)
 
     @routes.post("/completions", response_model=None)
     async def complete(asked: CompletionRequest, request: Request) -> Response:
@@ -108,7 +107,7 @@ def openai_routes(ready: Ready, limits: Limits) -> APIRouter:
             raise _bad("A prompt is empty, and this tokenizer has no token to begin with.", "prompt")
         wishes = _wishes(asked, prompts, asked.max_tokens, (), asked.logprobs, _window(asking, arm, limits))
         shape = _Shape(f"cmpl-{secrets.token_hex(12)}", "text_completion", arm, int(time.time()))
-        return await _answer(asked, request, asking.engine, arm, wishes, shape)
+        return await _answer(asked, request, asking, arm, wishes, shape)
 
     return routes
 
@@ -176,7 +175,7 @@ def _wishes(
 
 
 async def _answer(
-    asked: Asked, request: Request, engine: Engine, arm: Arm, wishes: list[Wish], shape: _Shape
+    asked: Asked, request: Request, asking: Asking, arm: Arm, wishes: list[Wish], shape: _Shape
 ) -> Response:
     """Queue the wishes and send what comes, as a stream or in one piece."""
     arriving: asyncio.Queue[tuple[int, Piece]] = asyncio.Queue()
@@ -186,12 +185,12 @@ async def _answer(
         loop.call_soon_threadsafe(arriving.put_nowait, (number, piece))
 
     try:
-        replies = engine.submit(network_of(arm), wishes, arrived)
+        replies = asking.engine.submit(network_of(arm), wishes, arrived)
     except Busy:
         busy = problem("Too many requests wait here; try again.", code="queue_full", kind="rate_limit_error")
         raise HTTPException(429, busy, headers={"retry-after": "1"}) from None
     pieces = _arriving(arriving, replies)
-    tokenizer = engine.model(network_of(arm)).tokenizer
+    tokenizer = asking.models.networks[network_of(arm)].tokenizer
     if asked.stream:
         wants_usage = asked.stream_options is not None and asked.stream_options.include_usage
         return StreamingResponse(

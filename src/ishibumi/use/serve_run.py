@@ -4,30 +4,30 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, HTTPException
 
-from ishibumi import artifacts
+from ishibumi.artifacts import MANIFEST, STAGES, TRAINING_STAGES
 from ishibumi.config import Run
 from ishibumi.corpus.documents import Document
 from ishibumi.corpus.read import load_documents
+from ishibumi.display import STEPS_FOR_SPEED
 from ishibumi.errors import IshibumiError
-from ishibumi.exam.forgetting import forgetting_ratio
+from ishibumi.exam.evaluate import Answer
+from ishibumi.exam.forgetting import compared
 from ishibumi.exam.questions import Question
+from ishibumi.exam.report import document_results
 from ishibumi.exam.retrieval import Index, index_documents
 from ishibumi.exam.sit import load_answers, load_perplexities
 from ishibumi.knowledge.citation import title_of
 from ishibumi.training.stage import PROGRESS
 from ishibumi.use.serve_guard import problem
 
-STAGES = ("corpus", "knowledge", "cpt", "sft", "before", "exam", "report")
-TRAINING_STAGES = ("cpt", "sft")
 MAX_POINTS = 1000  # of a loss curve
-STEPS_FOR_SPEED = 20
 NUM_NEAREST = 3
 
 Row = dict[str, Any]
@@ -120,14 +120,14 @@ def _whole_lines(path: Path) -> list[Row]:
 
 
 def _state(run_dir: Path, stage: str) -> str:
-    if (run_dir / stage / artifacts.MANIFEST).exists():
+    if (run_dir / stage / MANIFEST).exists():
         return "done"
     return "running" if (run_dir / f"{stage}.partial").exists() else "waiting"
 
 
 def _corpus(run: Run) -> Index | None:
     path = run.run_dir / "corpus"
-    manifest = path / artifacts.MANIFEST
+    manifest = path / MANIFEST
     return _indexed(path, manifest.stat().st_mtime_ns) if manifest.exists() else None
 
 
@@ -159,24 +159,20 @@ def _exam(run: Run, questions: Questions) -> list[Row]:
         asked = questions(documents)
     except IshibumiError:  # a file of questions was moved since
         asked = []
-    by_question: dict[str, Row] = {}
-    for a in load_answers(run.run_dir / "exam"):
-        reply = {"reply": a.reply, "cited": a.cited, "quoted": a.quoted, "right": a.contains}
-        by_question.setdefault(a.question_id, {})[a.arm] = reply
-    by_document: dict[str, list[Row]] = {}
-    for q in asked:
-        row = {"id": q.id, "question": q.question, "answer": q.answer, "split": q.split, "language": q.language}
-        if q.id in by_question:
-            by_document.setdefault(q.document_id, []).append({**row, "replies": by_question[q.id]})
-    return [{**_head(d), "questions": by_document[d.id]} for d in documents if d.id in by_document]
+    results = document_results(documents, asked, load_answers(run.run_dir / "exam"))
+    return [{**_head(found.document), "questions": [_row(*row) for row in found.answered]} for found in results]
+
+
+def _row(question: Question, by_arm: Mapping[str, Answer]) -> Row:
+    replies = {
+        arm: {"reply": a.reply, "cited": a.cited, "quoted": a.quoted, "right": a.contains} for arm, a in by_arm.items()
+    }
+    names = ("id", "question", "answer", "split", "language")
+    return {**{name: getattr(question, name) for name in names}, "replies": replies}
 
 
 def _forgetting(directory: Path) -> list[Row]:
-    sides = load_perplexities(directory)
-    before, after = sides.get("before", {}), sides.get("after", {})
     return [
-        {"language": name, "before": before[name].value, "after": after[name].value,
-         "ratio": forgetting_ratio(before[name], after[name])}
-        for name in before
-        if name in after and before[name].num_tokens
-    ]  # fmt: skip
+        {"language": language, "before": before.value, "after": after.value, "ratio": ratio}
+        for language, before, after, ratio in compared(load_perplexities(directory))
+    ]

@@ -49,7 +49,7 @@ def show(run: Run, document_id: str, parts: Sequence[Part] = PARTS) -> str:
 
 
 def list_documents(run: Run) -> list[Document]:
-    """The documents of the run's corpus."""
+    """The documents of the run's corpus. Raises ArtifactError before there is one."""
     return load_documents(load(run.run_dir / "corpus").path)
 
 

@@ -15,6 +15,8 @@ SAMPLE_BYTES = 16 * 2**20  # the encoding is told from so much; what follows is 
 
 _CHUNK_CHARACTERS = 2**20
 
+# A letter or mark of Japanese that is set as wide as it is high; no space is written beside it.
+WIDE = r"[\u2e80-\u9fff\uf900-\ufaff\uff01-\uff60]"
 FULL_WIDTH_KANA = re.compile(r"[ぁ-ゖァ-ヺ]")
 HALF_WIDTH_KANA = re.compile(r"[｡-ﾟ]")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ishibumi.corpus.readers.columns import short
-from ishibumi.corpus.readers.encoding import encoding_of
+from ishibumi.corpus.readers.encoding import WIDE, encoding_of
 from ishibumi.corpus.readers.source import Item, NotRead, Row, Source, unreadable
 from ishibumi.errors import InputError
 from ishibumi.settings import ColumnSettings
@@ -47,8 +47,7 @@ MAX_DEPTH = 5000
 MAX_PAGE_BYTES = 8 * 2**20
 ROOTS = ("#main-content", "article", "main", "[role=main]", "body")  # the first is Confluence's
 DATE_METAS = ("article:published_time", "date", "pubdate", "publishdate", "dc.date", "dcterms.created", "datepublished")
-_WIDE = r"[\u2e80-\u9fff\uf900-\ufaff\uff01-\uff60]"
-_BREAK_IN_JAPANESE = re.compile(rf"(?<={_WIDE})[ \t]*\n\s*(?={_WIDE})")
+_BREAK_IN_JAPANESE = re.compile(rf"(?<={WIDE})[ \t]*\n\s*(?={WIDE})")
 _TAG = re.compile(r"<(/?)([a-zA-Z][\w-]*)")
 _META_CHARSET = re.compile(rb"<meta[^>]+charset=[\"']?([\w-]+)", re.IGNORECASE)
 _MODIFIED = re.compile(

@@ -1,7 +1,6 @@
 """Parquet and Arrow files → rows, a batch at a time; of the columns only those that are used."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from ishibumi.corpus.readers.columns import chosen_columns
@@ -17,22 +16,15 @@ ROWS_AT_ONCE = 1024
 
 def read_columnar(source: Source, columns: ColumnSettings | None) -> Objects:
     """The rows; their origin is «file#number»."""
+    import pyarrow as pa
+
     number = 0
-    with ExitStack() as stack:
-        for batch in _batches(source, columns, stack):
+    local = source.local
+    with pa.memory_map(str(local)) if local else pa.BufferReader(source.read_bytes(limit=MAX_FILE_BYTES)) as file:
+        for batch in _of_parquet(file, source, columns) if source.suffix == ".parquet" else _of_arrow(file):
             for values in batch.to_pylist():
                 number += 1
                 yield f"{source.name}#{number}", values
-
-
-def _batches(source: Source, columns: ColumnSettings | None, stack: ExitStack) -> "Iterator[pa.RecordBatch]":
-    import pyarrow as pa
-
-    if source.local:
-        file: Any = stack.enter_context(pa.memory_map(str(source.local)))
-    else:
-        file = pa.BufferReader(source.read_bytes(limit=MAX_FILE_BYTES))
-    yield from _of_parquet(file, source, columns) if source.suffix == ".parquet" else _of_arrow(file)
 
 
 def _of_parquet(file: Any, source: Source, columns: ColumnSettings | None) -> "Iterator[pa.RecordBatch]":

@@ -5,12 +5,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from ishibumi.corpus.readers.encoding import WIDE
+
 HYPHEN = "\ufffe"  # pdfium puts it where a word was parted at a line end
-WIDE = r"[\u2e80-\u9fff\uf900-\ufaff\uff01-\uff60]"
 # What a typesetter moves to the next line as a whole: a Japanese letter with its brackets and marks, or a Latin word.
 _FIRST_WORD = re.compile(rf"\s*[「『（【〈《〔“(]*(?:{WIDE}[、。，．・：；？！」』）】〉》〕ーぁぃぅぇぉっゃゅょァィゥェォッャュョ]*|[^\s\u2e80-\u9fff\uf900-\uffff]+)")  # fmt: skip # noqa: E501
-
-
 _SPREAD = re.compile(rf"(?:{WIDE} ){{3}}")
 _BESIDE_WIDE = re.compile(rf"(?<={WIDE}) | (?={WIDE})")
 _LINE = re.compile(rf"[^\n{HYPHEN}]*(?:\n|{HYPHEN}|$)")

@@ -8,7 +8,8 @@ from itertools import pairwise
 from math import inf
 from statistics import median
 
-from ishibumi.corpus.readers.pdf_lines import HYPHEN, WIDE, Line
+from ishibumi.corpus.readers.encoding import WIDE
+from ishibumi.corpus.readers.pdf_lines import HYPHEN, Line
 
 _WIDE = re.compile(WIDE)
 _NEEDS_SPACE = re.compile(rf"(?:[^\s{HYPHEN}\-]|\s-)(?<!{WIDE})$")  # not "24-" before "hour"

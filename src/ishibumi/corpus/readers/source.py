@@ -61,7 +61,7 @@ class Source:
     """One file: `name` is for messages («news.zip!/2024/a.jsonl»), `path` has the suffix that tells the format.
 
     `stem` begins the ids of its documents. `open` may be called once; `local` is the file itself if it lies bare on
-    disk, `num_bytes` its size where that is known before reading.
+    disk.
     """
 
     name: str
