@@ -92,7 +92,8 @@ def _simulate(
         trainables = attach(network, settings, 1)
         flops = flops_per_token(network, trainables, settings.row_tokens) * rows_per_step * settings.row_tokens
         plain = list(network.parameters())
-        with frozen_in(network, settings.precision), _kept(network, settings, is_compiled):
+        precision = "bf16" if is_gpu and settings.precision == "int8" else settings.precision  # as `prepared` does
+        with frozen_in(network, precision), _kept(network, settings, is_compiled):
             kept = {id(p) for p in network.parameters()}
             on_cpu = sum(p.nbytes for p in plain if id(p) not in kept)  # waiting while fewer bits stand for it
             on_cpu += sum(t.start.nbytes for t in trainables if t.start is not None)
