@@ -132,7 +132,7 @@ def test_the_hint_is_japanese_for_a_japanese_locale(settings: Path, monkeypatch:
         (b'{"text": "abc\n', ':1: not JSON (Unterminated string at column 10): {"text": "abc'),
         (
             b'{"text": "\xff"}\n',
-            ": unknown encoding. Tried: UTF-8, UTF-16 (with its mark), CP932 (Shift_JIS), EUC-JP.",
+            ": unknown encoding. Tried: UTF-8, UTF-16 (with its mark), CP932 (Shift_JIS), EUC-JP, ISO-2022-JP.",
         ),
         (
             b'{"text": "A text without any date at all."}\n',

@@ -219,7 +219,7 @@ def test_an_unknown_encoding_is_refused_and_not_guessed(tmp_path: Path, data: by
     path = tmp_path / "a.jsonl"
     path.write_bytes(data)
     assert refusal(path) == (
-        f"{path}: unknown encoding. Tried: UTF-8, UTF-16 (with its mark), CP932 (Shift_JIS), EUC-JP. "
+        f"{path}: unknown encoding. Tried: UTF-8, UTF-16 (with its mark), CP932 (Shift_JIS), EUC-JP, ISO-2022-JP. "
         f"First bytes: {data[:16].hex(' ')}."
     )
 

@@ -1,5 +1,6 @@
 """Every format gives back exactly the text that was written, and names what it left out."""
 
+import base64
 import bz2
 import csv
 import datetime as dt
@@ -308,6 +309,32 @@ def test_mail_gives_subject_date_and_the_text_that_is_shown(tmp_path: Path, char
     documents = read_documents([tmp_path / "a.mbox"], SETTINGS)
     assert [(d.title, d.date) for d in documents.documents] == [(TITLE, DAY)]
     assert documents.report["duplicate"]["count"] == 1
+
+
+def as_outlook_writes(text: str) -> bytes:
+    """`text` in ISO-2022-JP with the characters that only CP932 has."""
+    written = b""
+    for character in text:
+        a, b = character.encode("cp932")
+        row = (a - (0x70 if a < 0xA0 else 0xB0)) * 2 - (b < 0x9F)
+        written += bytes([row, b - (0x7E if b >= 0x9F else 0x20 if b > 0x7F else 0x1F)])
+    return b"\x1b$B" + written + b"\x1b(B"
+
+
+def test_mail_of_japanese_programs_keeps_characters_that_its_encoding_lacks(tmp_path: Path) -> None:
+    subject = b"=?iso-2022-jp?b?" + base64.b64encode(as_outlook_writes("㈱髙橋の見積")) + b"?="
+    for kind in (b"Content-Type: text/plain; charset=iso-2022-jp\n", b""):
+        head = b"Subject: " + subject + b"\n" + kind + b"\n"
+        body = as_outlook_writes("①から③まで") + b"\n" + "二行目\n".encode("iso2022_jp")
+        (tmp_path / "a.eml").write_bytes(head + body)
+        row = only_row(tmp_path / "a.eml")
+        assert (row.title, row.text) == ("㈱髙橋の見積", "①から③まで\n二行目\n")
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "iso-2022-jp", "cp932"])
+def test_a_mail_subject_without_a_named_encoding_is_read_by_its_bytes(tmp_path: Path, charset: str) -> None:
+    (tmp_path / "a.eml").write_bytes(b"Subject: " + "会議の場所".encode(charset) + b"\n\n" + BODY[:20].encode(charset))
+    assert (only_row(tmp_path / "a.eml").title, only_row(tmp_path / "a.eml").text) == ("会議の場所", BODY[:20])
 
 
 # --- folders, globs, archives
