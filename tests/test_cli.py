@@ -154,6 +154,14 @@ def test_bad_documents_exit_1_and_leave_no_corpus(settings: Path, data: bytes | 
     assert not (settings.parent / "run" / "corpus").exists()
 
 
+def test_show_gives_each_document_one_line_where_there_is_no_title(settings: Path) -> None:
+    settings.with_name("news.jsonl").write_text(
+        '{"id": "a", "text": "一行目。\\n二行目はそれより少しだけ長い文です。", "date": "2026-07-19"}\n'
+    )
+    assert call("corpus", settings)[0] == 0
+    assert call("show", settings)[1] == "a\t2026-07-19\t一行目。 二行目はそれより少しだけ長い文です。\n"
+
+
 def test_corpus_then_show(settings: Path) -> None:
     code, out, err = call("corpus", settings, "--run-dir", settings.parent / "elsewhere")
     assert (code, out) == (0, f"{settings.parent / 'elsewhere'}\n")
