@@ -261,6 +261,8 @@ def test_markdown_gives_its_front_matter_and_heading(tmp_path: Path) -> None:
     path.write_text(f'---\ntitle: "{TITLE}"\ndate: 2024-09-01\ntags: [a]\n---\n# 見出し\n{BODY}\n', encoding="utf-8")
     row = only_row(path)
     assert (row.title, row.date, row.text) == (TITLE, "2024-09-01", f"# 見出し\n{BODY}\n")
+    path.write_text(f"---\ntitle: {TITLE}\n---\n# {TITLE}\n{BODY}\n", encoding="utf-8")
+    assert (only_row(path).title, only_row(path).text) == (TITLE, f"{BODY}\n")
     path.write_text(f"# {TITLE}\n\n{BODY}\n", encoding="utf-8")
     assert (only_row(path).title, only_row(path).text.strip()) == (TITLE, BODY)
 
