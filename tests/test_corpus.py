@@ -204,6 +204,10 @@ def test_a_file_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) ->
     (tmp_path / "picture.png").touch()
     assert refusal(tmp_path / "new.jsonl") == f"No file {tmp_path / 'new.jsonl'}. Files in {tmp_path}: news.jsonl."
     assert refusal(tmp_path / "*.html") == f"No file {tmp_path / '*.html'}. Files in {tmp_path}: news.jsonl."
+    for name in ("minutes", ".git"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "mail.zip").touch()
+    assert refusal(tmp_path / "minute").endswith(f"Files in {tmp_path}: mail.zip, minutes/, news.jsonl.")
     nowhere = tmp_path / "no" / "a.jsonl"
     assert refusal(nowhere) == f"No file {nowhere}. Files in {nowhere.parent}: none (no such directory)."
 
