@@ -232,6 +232,10 @@ def test_a_document_without_a_date_is_refused_where_the_prefix_needs_one(tmp_pat
     path = jsonl(tmp_path / "a.jsonl", {"text": BODY, "date": "2024-09-01"}, {"text": BODY})
     needs = f"{path}:2: this document has no date, and its prefix «{{date}}のニュース:» needs one."
     assert refusal(path) == needs
+    with pytest.raises(InputError) as caught:
+        read_documents([path], SETTINGS)
+    assert "into its file's name, a line «Published: 2024-09-01»" in caught.value.hint
+    assert "日付をファイル名、先頭の「公開日：2024-09-01」のような行、date 列のどれかに書くか、" in caught.value.hint_ja
     without = SETTINGS.model_copy(update={"prefix_share": 0.0})
     assert [d.date for d in read_documents([path], without).documents] == [DAY, None]
 
@@ -239,6 +243,9 @@ def test_a_document_without_a_date_is_refused_where_the_prefix_needs_one(tmp_pat
 def test_a_date_that_cannot_be_is_named_with_its_line(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "a.jsonl", {"text": BODY, "date": "2024年2月30日"})
     assert refusal(path) == f"{path}:1: there is no date 2024年2月30日 (day is out of range for month)."
+    with pytest.raises(InputError) as caught:
+        read_documents([path], SETTINGS)
+    assert all('documents.on_bad = "skip"' in hint for hint in (caught.value.hint, caught.value.hint_ja))
     jsonl(path, {"text": BODY, "date": "昨日"})
     assert refusal(path) == f"{path}:1: cannot read the date 昨日."
 
