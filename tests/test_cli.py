@@ -254,6 +254,12 @@ def test_init_writes_settings_that_load_and_never_overwrites(tmp_path: Path) -> 
     assert path.read_text(encoding="utf-8") == text
 
 
+def test_init_says_in_both_languages_that_paths_may_be_folders(tmp_path: Path) -> None:
+    call("init", tmp_path)
+    written = (tmp_path / "ishibumi.toml").read_text(encoding="utf-8")
+    assert "# files, folders, globs and archives" in written and "# 文書のファイルやフォルダ。" in written
+
+
 def test_what_init_shows_behind_a_hash_is_what_counts(tmp_path: Path) -> None:
     call("init", tmp_path)
     path = tmp_path / "ishibumi.toml"
