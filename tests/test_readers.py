@@ -128,8 +128,18 @@ def test_columns_are_named_in_the_settings_or_not_read(tmp_path: Path) -> None:
     row = next(read_rows(path, ColumnSettings(text="wiki", id="", date="")))
     assert (row.text, row.id, row.date) == ("yes", None, None)
     assert row.columns == "text = wiki, url = URL; not used: id, body, Date"
-    with pytest.raises(InputError, match=r'no text\. Columns here: .*Read as text: "x" \(documents\.columns\.text\)'):
-        next(read_rows(path, ColumnSettings(text="x")))
+    with pytest.raises(InputError, match=r'no text\. Columns here: .*Read as text: "" \(documents\.columns\.text\)\.'):
+        next(read_rows(path, ColumnSettings(text="")))
+
+
+def test_a_named_column_counts_in_the_files_that_have_it(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("障害内容,発生日\nベルトが切れた。,2024-09-01\n", encoding="utf-8")
+    (tmp_path / "b.jsonl").write_text(f'{{"body": "{BODY}", "date": "2024-09-02"}}\n', encoding="utf-8")
+    settings = SETTINGS.model_copy(update={"columns": ColumnSettings(text="障害内容", date="発生日")})
+    corpus = read_documents([tmp_path], settings)
+    assert [(d.text, d.date and d.date.day) for d in corpus.documents] == [("ベルトが切れた。", 1), (BODY, 2)]
+    with pytest.raises(InputError, match=r'Columns here: 障害内容, 発生日\. Read as text: "x" \(.*\), text, 本文, '):
+        next(read_rows(tmp_path / "a.csv", ColumnSettings(text="x")))
 
 
 def test_dates_and_numbers_of_typed_columns_are_read(tmp_path: Path) -> None:
