@@ -49,6 +49,14 @@ def test_the_same_is_asked_again_and_documents_are_listed(finished: Path) -> Non
     assert text.count("\n") >= 3 + 3  # three replies, three documents
 
 
+def test_an_unknown_command_is_answered_with_those_there_are_and_not_by_the_model(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown: list[str] = []
+    chat(config.load(finished), lines=["/help", "/qiut"], write=shown.append)
+    assert not shown and capsys.readouterr().err.count("/quit or Ctrl-D ends.") == 3
+
+
 def test_on_a_terminal_typed_lines_are_kept_and_nothing_is_coloured_where_that_is_not_wanted(
     finished: Path, tmp_path: Path
 ) -> None:

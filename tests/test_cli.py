@@ -132,7 +132,7 @@ def test_the_hint_is_japanese_for_a_japanese_locale(settings: Path, monkeypatch:
         (b'{"text": "abc\n', ':1: not JSON (Unterminated string at column 10): {"text": "abc'),
         (
             b'{"text": "\xff"}\n',
-            ": unknown encoding. Tried: UTF-8, UTF-16 (with its mark), CP932 (Shift_JIS), EUC-JP.",
+            ": unknown encoding. Tried: UTF-8, UTF-16 (with its mark), CP932 (Shift_JIS), EUC-JP, ISO-2022-JP.",
         ),
         (
             b'{"text": "A text without any date at all."}\n',
@@ -152,6 +152,14 @@ def test_bad_documents_exit_1_and_leave_no_corpus(settings: Path, data: bytes | 
     assert (code, out) == (1, "")
     assert f"ishibumi: {'' if data else 'No file '}{news}{message}" in err
     assert not (settings.parent / "run" / "corpus").exists()
+
+
+def test_show_gives_each_document_one_line_where_there_is_no_title(settings: Path) -> None:
+    settings.with_name("news.jsonl").write_text(
+        '{"id": "a", "text": "一行目。\\n二行目はそれより少しだけ長い文です。", "date": "2026-07-19"}\n'
+    )
+    assert call("corpus", settings)[0] == 0
+    assert call("show", settings)[1] == "a\t2026-07-19\t一行目。 二行目はそれより少しだけ長い文です。\n"
 
 
 def test_corpus_then_show(settings: Path) -> None:
@@ -244,6 +252,12 @@ def test_init_writes_settings_that_load_and_never_overwrites(tmp_path: Path) -> 
     code, _, err = call("init", tmp_path / "new")
     assert (code, err.splitlines()[0]) == (2, f"ishibumi: {path} is already there and is not overwritten.")
     assert path.read_text(encoding="utf-8") == text
+
+
+def test_init_says_in_both_languages_that_paths_may_be_folders(tmp_path: Path) -> None:
+    call("init", tmp_path)
+    written = (tmp_path / "ishibumi.toml").read_text(encoding="utf-8")
+    assert "# files, folders, globs and archives" in written and "# 文書のファイルやフォルダ。" in written
 
 
 def test_what_init_shows_behind_a_hash_is_what_counts(tmp_path: Path) -> None:

@@ -204,6 +204,10 @@ def test_a_file_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) ->
     (tmp_path / "picture.png").touch()
     assert refusal(tmp_path / "new.jsonl") == f"No file {tmp_path / 'new.jsonl'}. Files in {tmp_path}: news.jsonl."
     assert refusal(tmp_path / "*.html") == f"No file {tmp_path / '*.html'}. Files in {tmp_path}: news.jsonl."
+    for name in ("minutes", ".git"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "mail.zip").touch()
+    assert refusal(tmp_path / "minute").endswith(f"Files in {tmp_path}: mail.zip, minutes/, news.jsonl.")
     nowhere = tmp_path / "no" / "a.jsonl"
     assert refusal(nowhere) == f"No file {nowhere}. Files in {nowhere.parent}: none (no such directory)."
 
@@ -219,7 +223,7 @@ def test_an_unknown_encoding_is_refused_and_not_guessed(tmp_path: Path, data: by
     path = tmp_path / "a.jsonl"
     path.write_bytes(data)
     assert refusal(path) == (
-        f"{path}: unknown encoding. Tried: UTF-8, UTF-16 (with its mark), CP932 (Shift_JIS), EUC-JP. "
+        f"{path}: unknown encoding. Tried: UTF-8, UTF-16 (with its mark), CP932 (Shift_JIS), EUC-JP, ISO-2022-JP. "
         f"First bytes: {data[:16].hex(' ')}."
     )
 
@@ -228,6 +232,10 @@ def test_a_document_without_a_date_is_refused_where_the_prefix_needs_one(tmp_pat
     path = jsonl(tmp_path / "a.jsonl", {"text": BODY, "date": "2024-09-01"}, {"text": BODY})
     needs = f"{path}:2: this document has no date, and its prefix «{{date}}のニュース:» needs one."
     assert refusal(path) == needs
+    with pytest.raises(InputError) as caught:
+        read_documents([path], SETTINGS)
+    assert "into its file's name, a line «Published: 2024-09-01»" in caught.value.hint
+    assert "日付をファイル名、先頭の「公開日：2024-09-01」のような行、date 列のどれかに書くか、" in caught.value.hint_ja
     without = SETTINGS.model_copy(update={"prefix_share": 0.0})
     assert [d.date for d in read_documents([path], without).documents] == [DAY, None]
 
@@ -235,6 +243,9 @@ def test_a_document_without_a_date_is_refused_where_the_prefix_needs_one(tmp_pat
 def test_a_date_that_cannot_be_is_named_with_its_line(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "a.jsonl", {"text": BODY, "date": "2024年2月30日"})
     assert refusal(path) == f"{path}:1: there is no date 2024年2月30日 (day is out of range for month)."
+    with pytest.raises(InputError) as caught:
+        read_documents([path], SETTINGS)
+    assert all('documents.on_bad = "skip"' in hint for hint in (caught.value.hint, caught.value.hint_ja))
     jsonl(path, {"text": BODY, "date": "昨日"})
     assert refusal(path) == f"{path}:1: cannot read the date 昨日."
 

@@ -180,6 +180,8 @@ def test_check_tells_what_each_stage_will_need(project: Path) -> None:
         assert "GiB memory (weights 0.00 GiB, masters, gradients and moments 0.00 GiB" in lines[stage]
         assert lines[stage].endswith(" s a step")
     assert lines["exam"].startswith("exam: 0.")
+    out = test_pipeline.call("check", project, "--set", "chat.sources=[]")[1]
+    assert "\ncpt: " in out and "\nsft: " not in out  # there is no chat tuning without conversations
 
 
 def test_check_refuses_what_will_not_fit_and_proposes_what_will(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,6 +133,13 @@ def test_one_verb_of_two_facts_is_asked_about_by_holes_and_keywords_only() -> No
             assert "15分" not in a.text and "コフィ" not in a.text
 
 
+def test_numbers_of_a_list_pieces_of_figures_and_bare_lines_are_not_asked_for() -> None:
+    text = "2026年3月12日\n1. 検査の温度を85度に変更する。\n| 教育の実施 | 鈴木 | 2026-04-15 |\n電話 03-1234-5678"
+    document = Document("d", text, "品質会議", dt.date(2026, 3, 12), "ja", "d:1")
+    asked = ask(read_story(document), wordings_per_fact=4, rng=random.Random(1))
+    assert {a.fact.answer for a in asked} == {"85度", "鈴木"}
+
+
 def test_questions_name_the_match_the_date_or_the_title() -> None:
     story = read_story(MATCH)
     assert set(story.main) == {"カナダ", "ノルウェー"}

@@ -278,6 +278,8 @@ def test_check_says_what_would_be_done_and_makes_nothing(tmp_path: Path, model_d
     assert "exam questions: 3; about other documents: 1" in lines
     assert f"base model: {model_dir('gemma3')}" in lines
     assert "cpt.rank = 4  (file)" in lines and "sft.alpha = 32.0  (recipe mixed)" in lines
+    out = call("check", path, "--set", "documents.since=2026-07-01")[1]
+    assert f"\nleft out: before_since: 1 (such as {path.with_name('news.jsonl')}:2: 日本は6月29日に" in out
     assert not (tmp_path / "run").exists()
 
 

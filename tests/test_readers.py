@@ -1,5 +1,6 @@
 """Every format gives back exactly the text that was written, and names what it left out."""
 
+import base64
 import bz2
 import csv
 import datetime as dt
@@ -127,8 +128,18 @@ def test_columns_are_named_in_the_settings_or_not_read(tmp_path: Path) -> None:
     row = next(read_rows(path, ColumnSettings(text="wiki", id="", date="")))
     assert (row.text, row.id, row.date) == ("yes", None, None)
     assert row.columns == "text = wiki, url = URL; not used: id, body, Date"
-    with pytest.raises(InputError, match=r'no text\. Columns here: .*Read as text: "x" \(documents\.columns\.text\)'):
-        next(read_rows(path, ColumnSettings(text="x")))
+    with pytest.raises(InputError, match=r'no text\. Columns here: .*Read as text: "" \(documents\.columns\.text\)\.'):
+        next(read_rows(path, ColumnSettings(text="")))
+
+
+def test_a_named_column_counts_in_the_files_that_have_it(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("障害内容,発生日\nベルトが切れた。,2024-09-01\n", encoding="utf-8")
+    (tmp_path / "b.jsonl").write_text(f'{{"body": "{BODY}", "date": "2024-09-02"}}\n', encoding="utf-8")
+    settings = SETTINGS.model_copy(update={"columns": ColumnSettings(text="障害内容", date="発生日")})
+    corpus = read_documents([tmp_path], settings)
+    assert [(d.text, d.date and d.date.day) for d in corpus.documents] == [("ベルトが切れた。", 1), (BODY, 2)]
+    with pytest.raises(InputError, match=r'Columns here: 障害内容, 発生日\. Read as text: "x" \(.*\), text, 本文, '):
+        next(read_rows(tmp_path / "a.csv", ColumnSettings(text="x")))
 
 
 def test_dates_and_numbers_of_typed_columns_are_read(tmp_path: Path) -> None:
@@ -260,6 +271,8 @@ def test_markdown_gives_its_front_matter_and_heading(tmp_path: Path) -> None:
     path.write_text(f'---\ntitle: "{TITLE}"\ndate: 2024-09-01\ntags: [a]\n---\n# 見出し\n{BODY}\n', encoding="utf-8")
     row = only_row(path)
     assert (row.title, row.date, row.text) == (TITLE, "2024-09-01", f"# 見出し\n{BODY}\n")
+    path.write_text(f"---\ntitle: {TITLE}\n---\n# {TITLE}\n{BODY}\n", encoding="utf-8")
+    assert (only_row(path).title, only_row(path).text) == (TITLE, f"{BODY}\n")
     path.write_text(f"# {TITLE}\n\n{BODY}\n", encoding="utf-8")
     assert (only_row(path).title, only_row(path).text.strip()) == (TITLE, BODY)
 
@@ -308,6 +321,32 @@ def test_mail_gives_subject_date_and_the_text_that_is_shown(tmp_path: Path, char
     documents = read_documents([tmp_path / "a.mbox"], SETTINGS)
     assert [(d.title, d.date) for d in documents.documents] == [(TITLE, DAY)]
     assert documents.report["duplicate"]["count"] == 1
+
+
+def as_outlook_writes(text: str) -> bytes:
+    """`text` in ISO-2022-JP with the characters that only CP932 has."""
+    written = b""
+    for character in text:
+        a, b = character.encode("cp932")
+        row = (a - (0x70 if a < 0xA0 else 0xB0)) * 2 - (b < 0x9F)
+        written += bytes([row, b - (0x7E if b >= 0x9F else 0x20 if b > 0x7F else 0x1F)])
+    return b"\x1b$B" + written + b"\x1b(B"
+
+
+def test_mail_of_japanese_programs_keeps_characters_that_its_encoding_lacks(tmp_path: Path) -> None:
+    subject = b"=?iso-2022-jp?b?" + base64.b64encode(as_outlook_writes("㈱髙橋の見積")) + b"?="
+    for kind in (b"Content-Type: text/plain; charset=iso-2022-jp\n", b""):
+        head = b"Subject: " + subject + b"\n" + kind + b"\n"
+        body = as_outlook_writes("①から③まで") + b"\n" + "二行目\n".encode("iso2022_jp")
+        (tmp_path / "a.eml").write_bytes(head + body)
+        row = only_row(tmp_path / "a.eml")
+        assert (row.title, row.text) == ("㈱髙橋の見積", "①から③まで\n二行目\n")
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "iso-2022-jp", "cp932"])
+def test_a_mail_subject_without_a_named_encoding_is_read_by_its_bytes(tmp_path: Path, charset: str) -> None:
+    (tmp_path / "a.eml").write_bytes(b"Subject: " + "会議の場所".encode(charset) + b"\n\n" + BODY[:20].encode(charset))
+    assert (only_row(tmp_path / "a.eml").title, only_row(tmp_path / "a.eml").text) == ("会議の場所", BODY[:20])
 
 
 # --- folders, globs, archives

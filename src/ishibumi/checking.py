@@ -40,6 +40,7 @@ def check(run: Run) -> list[str]:
         for name, rules in (
             ("columns", corpus.columns),
             ("changed", corpus.changes),
+            ("left out:", corpus.report),
             ("conversation left out:", chats.left_out),
             ("conversation noticed:", chats.suspected),
         )
@@ -57,6 +58,6 @@ def check(run: Run) -> list[str]:
         if settings.exam.questions
         else "exam questions: none given; some generated ones are kept out of training (exam.generated_share)",
         f"base model: {base}",
-        *forecast_lines(settings, base, has_chats=bool(chats)),
+        *forecast_lines(settings, base, has_chats=bool(chats.conversations)),
         f"results: {run.run_dir}",
     ]

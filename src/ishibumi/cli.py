@@ -309,12 +309,13 @@ def show(
     """
     with edge():
         loaded = load_run(settings, set_, run_dir)
+        from ishibumi.corpus.readers.columns import short
         from ishibumi.use.show import PARTS, list_documents
         from ishibumi.use.show import show as shown
 
         if document is None:
             for entry in list_documents(loaded):
-                print(entry.id, entry.date or "-", entry.title or entry.text[:40], sep="\t")
+                print(entry.id, entry.date or "-", entry.title or short(entry.text, length=40), sep="\t")
         elif mask:
             from rich.console import Console
 

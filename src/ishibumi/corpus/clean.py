@@ -183,11 +183,17 @@ def prefix_for(document: Document, settings: DocumentSettings) -> str:
 
 def _lacks(origin: str, name: str, template: str) -> InputError:
     """The error for a document without the date or title that the prefix needs."""
-    name_ja, column = {"date": ("日付", "date"), "title": ("見出し", "title")}[name]
+    give, give_ja = {
+        "date": (
+            "Put the date into its file's name, a line «Published: 2024-09-01» at its top or a date column",
+            "日付をファイル名、先頭の「公開日：2024-09-01」のような行、date 列のどれかに書く",
+        ),
+        "title": ("Add a title column", "title 列に見出しを入れる"),
+    }[name]
     return InputError(
         f"{origin}: this document has no {name}, and its prefix «{template}» needs one.",
-        hint=f"Add a {column} column, or take {{{name}}} out of documents.prefix_ja and prefix_en.",
-        hint_ja=f"{column} 列に{name_ja}を入れるか、documents.prefix_ja・prefix_en の {{{name}}} を消してください。",
+        hint=f"{give}, or take {{{name}}} out of documents.prefix_ja and prefix_en.",
+        hint_ja=f"{give_ja}か、documents.prefix_ja・prefix_en の {{{name}}} を消してください。",
     )
 
 

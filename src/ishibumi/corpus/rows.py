@@ -75,8 +75,8 @@ def _date(row: Row, text: str, changes: Report) -> dt.date | None:
     except (ValueError, OverflowError) as error:
         raise InputError(
             f"{row.origin}: there is no date {short(str(value))} ({error}).",
-            hint="Correct the date.",
-            hint_ja="日付を直してください。",
+            hint='Correct the date, or set documents.on_bad = "skip" to count such documents and go on.',
+            hint_ja='日付を直してください。documents.on_bad = "skip" とすれば、数えたうえで飛ばします。',
         ) from None
     if date is None:
         raise InputError(

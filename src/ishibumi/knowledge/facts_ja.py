@@ -113,7 +113,7 @@ def entities(words: Sequence[Token], names: Names) -> list[Entity]:
         text = "".join(t.text for t in words[i : i + length])
         end = start + len(text)
         answer = answer or text
-        if kind and len(answer) > 1 and not re.fullmatch("[A-Z]{1,3}", answer):
+        if kind and len(answer) > 1 and not re.fullmatch(r"[A-Z]{1,3}|\d+[.-]", answer):
             out.append(Entity(start, end, kind, answer, _word_for(kind, text)))
         i, start = i + length, end
     return out

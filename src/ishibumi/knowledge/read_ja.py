@@ -71,7 +71,7 @@ def _facts(sentence: str, clauses: Sequence[Clause], names: Names) -> Iterator[F
             more = () if is_tangled else wordings_of(clause, n - start, e)
             facts[e.answer] = replace(facts[e.answer], wordings=(*facts[e.answer].wordings, *more))
         start += len(clause.phrases)
-    yield from facts.values()
+    yield from (fact for fact in facts.values() if fact.hole != "〔　〕")  # a line that is all answer tells nothing
 
 
 def _hole(sentence: str, clause: Clause, i: int, e: Entity) -> str:

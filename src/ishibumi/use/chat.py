@@ -48,6 +48,8 @@ def chat(run: Run, *, lines: Iterable[str] | None = None, write: Callable[[str],
             talk.tell_nearest()
         elif typed in ASK_AGAIN:
             talk.ask_again(ASK_AGAIN[typed])
+        elif re.fullmatch(r"/[a-z]+", typed):  # /help, or misspelt: no question for the model
+            sys.stderr.write(GREETING)
         elif typed:
             talk.ask(typed)
 

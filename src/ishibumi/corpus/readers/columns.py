@@ -74,10 +74,10 @@ def chosen_columns(names: tuple[str, ...], columns: ColumnSettings) -> _Chosen:
     by_field: dict[str, tuple[str, ...]] = {}
     for field, known in NAMES.items():
         wanted = getattr(columns, field)
-        if wanted is None:
+        if wanted in names or wanted == "":
+            by_field[field] = (wanted,) if wanted else ()
+        else:  # of files in one folder, some may not have the column that is named
             by_field[field] = tuple(n for k in known for n in names if plain[n] == k)
-        else:
-            by_field[field] = (wanted,) if wanted in names else ()
     used = {found[0]: field for field, found in by_field.items() if found}
     words = [f"{field} = {name}" for name, field in used.items()]
     unused = [name for name in names if name not in used]
@@ -123,7 +123,8 @@ def _json(value: Any) -> str:
 
 
 def _no_text(origin: str, names: list[str], columns: ColumnSettings) -> InputError:
-    known = ", ".join(NAMES["text"]) if columns.text is None else f'"{columns.text}" (documents.columns.text)'
+    named = [] if columns.text is None else [f'"{columns.text}" (documents.columns.text)']
+    known = ", ".join([*named, *(() if columns.text == "" else NAMES["text"])])
     return InputError(
         f"{origin}: no text. Columns here: {short(', '.join(names), length=300) or 'none'}. Read as text: {known}.",
         hint='Name the column that holds the text: [documents.columns] text = "NAME"',

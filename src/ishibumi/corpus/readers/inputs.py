@@ -271,6 +271,7 @@ def listing(directory: Path, suffixes: tuple[str, ...]) -> str:
     """What can be read in `directory`, at most ten names, for an error message."""
     if not directory.is_dir():
         return "none (no such directory)"
-    names = sorted(p.name for p in directory.iterdir() if p.suffix.lower() in suffixes)
+    found = [p for p in directory.iterdir() if p.is_dir() or _is_readable(p.name, suffixes)]
+    names = sorted(p.name + "/" * p.is_dir() for p in found if not p.name.startswith("."))
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
     return (", ".join(names[:10]) + more) or "none that can be read"

@@ -55,7 +55,7 @@ def _message(data: bytes, origin: str, stem: str) -> Row | InputError:
     try:
         message = email.message_from_bytes(data)
         kinds = {part.get_content_type(): part for part in reversed(list(message.walk())) if _is_body(part)}
-        title, date = _header(message, "Subject"), _header(message, "Date")
+        title, date = _header(message, "Subject", origin), _header(message, "Date", origin)
         if "text/plain" in kinds:
             text = _content(kinds["text/plain"], origin)
         elif "text/html" in kinds:
@@ -73,19 +73,24 @@ def _is_body(part: Message) -> bool:
     return not part.is_multipart() and part.get_content_disposition() != "attachment"
 
 
-def _header(message: Message, name: str) -> str | None:
+def _header(message: Message, name: str, origin: str) -> str | None:
     value = message[name]
     if value is None:
         return None
     pieces = email.header.decode_header(value)
-    return "".join(p if isinstance(p, str) else p.decode(charset or "ascii") for p, charset in pieces).strip() or None
+    words = [_decoded(p.encode() if isinstance(p, str) else p, charset, origin) for p, charset in pieces]
+    return "".join(words).strip() or None
 
 
 def _content(part: Message, origin: str) -> str:
-    """The text in the encoding that the part names; told by its bytes if it does not fit or is not known."""
     data = part.get_payload(decode=True)
     assert isinstance(data, bytes)
+    return _decoded(data, part.get_content_charset(), origin)
+
+
+def _decoded(data: bytes, charset: str | None, origin: str) -> str:
+    """The text in the encoding that a part or header names; told by its bytes if none is named, known or fits."""
     try:
-        return data.decode(part.get_content_charset("utf-8"))
+        return data.decode(charset) if charset else decode(data, origin=origin)
     except (UnicodeDecodeError, LookupError):
         return decode(data, origin=origin)

@@ -24,8 +24,8 @@ def read_plain(source: Source, columns: ColumnSettings) -> Iterator[Item]:
             fields = {found[1]: found[3] for found in _FIELD.finditer(front[1])}
             text = text[front.end() :]
         heading = _HEADING.match(text)
-        if heading and "title" not in fields:
-            fields["title"], text = heading[1], text[heading.end() :]
+        if heading and fields.setdefault("title", heading[1]) == heading[1]:
+            text = text[heading.end() :]
     yield Row(
         text,
         fields.get("title"),
