@@ -30,7 +30,7 @@ from ishibumi.training.attention import (
     spanned_attention,
 )
 from ishibumi.training.batches import Batch, Plan
-from ishibumi.training.distributed import greatest
+from ishibumi.training.distributed import greatest, is_split
 from ishibumi.training.loss import COMPILER_OPTIONS, GPU_LOGITS
 from ishibumi.training.precision import EightBitLinear, Precision, computes_in, frozen_in, largest_inputs
 from ishibumi.training.steps import batch_nll_sum
@@ -59,7 +59,8 @@ def prepared(
     Merging swaps modules, which a compiled layer would not notice: leave the block first.
     """
     network, is_gpu = model.network, model.device.type == "cuda"
-    precision: Precision = settings.precision if computes_in(settings.precision, model.device) else "bf16"
+    can = computes_in(settings.precision, model.device) and not is_split(network)  # pieces of matrices stay as loaded
+    precision: Precision = settings.precision if can else "bf16"
     with contextlib.ExitStack() as layers:
         first = next(plan.passes(plan.rows_of_step(0), settings.tokens_per_pass)).to(model.device)
         largest = largest_inputs(network, lambda: hidden_states(network, first)) if precision == "int8" else None
