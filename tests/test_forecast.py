@@ -20,7 +20,7 @@ from ishibumi.settings import CptSettings, Settings
 from ishibumi.training.adapters import attach
 from ishibumi.training.compiled import prepared
 from ishibumi.training.fitting import exam_bytes, stage_forecast
-from ishibumi.training.flops import flops_per_token, peak_flops
+from ishibumi.training.flops import flops_in_8_bits, flops_per_token, peak_flops
 from ishibumi.training.forecast import Forecast, forecast
 from ishibumi.training.precision import frozen_in
 from ishibumi.training.trainer import train
@@ -153,8 +153,12 @@ def test_operations_are_four_a_frozen_weight_six_a_trained_one_and_attention() -
     per_layer = 32 * 32 * 2 + 32 * 16 * 2 + 3 * 32 * 48  # q and o, k and v, the three of the MLP
     wanted = 4 * (2 * per_layer + 258 * 32) + 6 * 2 * 4 * (32 + 32) + 12 * (64 / 2) * 2 * 4 * 8
     assert flops_per_token(network, trainables, 64) == wanted
-    with frozen_in(wide, "nf4"):
-        assert flops_per_token(wide, wide_trainables, 64) == unrounded
+    assert wanted - flops_per_token(network, trainables, 64, num_words=100) == 4 * (258 - 100) * 32
+    for precision in ("nf4", "int8"):
+        with frozen_in(wide, precision):
+            assert flops_per_token(wide, wide_trainables, 64) == unrounded
+            in_8_bits = 4 * (4 * 64 * 64 + 3 * 64 * wide.config.intermediate_size)
+            assert flops_in_8_bits(wide) == (in_8_bits if precision == "int8" else 0)
     speed = peak_flops(torch.device("cpu"), torch.float32)
     assert speed is not None and 1e8 < speed < 1e15
 

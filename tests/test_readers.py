@@ -28,7 +28,7 @@ import pytest
 from docx.oxml import parse_xml
 from pdf_bytes import pdf_bytes
 
-from ishibumi.corpus.dates import date_in_name, date_line
+from ishibumi.corpus.dates import date_alone, date_in_name, date_line
 from ishibumi.corpus.documents import Corpus
 from ishibumi.corpus.read import load_documents, read_documents, write_corpus
 from ishibumi.corpus.readers.files import read_items, read_rows
@@ -270,11 +270,20 @@ def test_markdown_gives_its_front_matter_and_heading(tmp_path: Path) -> None:
     path = tmp_path / "a.md"
     path.write_text(f'---\ntitle: "{TITLE}"\ndate: 2024-09-01\ntags: [a]\n---\n# 見出し\n{BODY}\n', encoding="utf-8")
     row = only_row(path)
-    assert (row.title, row.date, row.text) == (TITLE, "2024-09-01", f"# 見出し\n{BODY}\n")
+    assert (row.title, row.date, row.text) == (TITLE, "2024-09-01", f"見出し\n{BODY}\n")
     path.write_text(f"---\ntitle: {TITLE}\n---\n# {TITLE}\n{BODY}\n", encoding="utf-8")
     assert (only_row(path).title, only_row(path).text) == (TITLE, f"{BODY}\n")
     path.write_text(f"# {TITLE}\n\n{BODY}\n", encoding="utf-8")
     assert (only_row(path).title, only_row(path).text.strip()) == (TITLE, BODY)
+
+
+def test_markdown_loses_marks_that_nobody_says(tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    table = "| 項目 | 値 |\n|---|:--:|\n| 温度 | **85度** |\n"
+    path.write_text(f"---\ncreated: 2024-09-01\n---\n## 決定事項\n2**3 と __強調__、a__b。\n{table}", encoding="utf-8")
+    row = only_row(path)
+    assert row.date == "2024-09-01"
+    assert row.text == "決定事項\n2**3 と 強調、a__b。\n| 項目 | 値 |\n| 温度 | 85度 |\n"
 
 
 def test_mediawiki_pages_become_plain_text_and_others_are_told(tmp_path: Path) -> None:
@@ -436,6 +445,7 @@ def test_a_dataset_from_a_hub_is_read_as_its_folder_lies(tmp_path: Path) -> None
     [
         ("Published: September 1, 2024 | by A", "September 1, 2024"),
         ("公開日：２０２４年９月１日", "２０２４年９月１日"),
+        ("最終更新：2024年9月1日", "2024年9月1日"),
         ("【掲載日】: 令和6年2月30日", "令和6年2月30日"),
         ("Date: unknown day", None),
         ("The date: 2024-09-01", None),
@@ -443,6 +453,23 @@ def test_a_dataset_from_a_hub_is_read_as_its_folder_lies(tmp_path: Path) -> None
 )
 def test_a_line_at_the_top_may_give_the_date(line: str, date: str | None) -> None:
     assert date_line(f"{TITLE}\n{line}\n{BODY}") == date
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("2024年9月1日", True),
+        ("　令和6年9月1日（日）　品質保証部", True),
+        ("September 1, 2024", True),
+        ("2024年9月1日に開かれた。", False),
+        ("2024年9月1日 開会", False),
+        ("20240901", False),
+        ("2024-99-01", False),
+    ],
+)
+def test_a_date_alone_on_a_line_near_the_top_is_the_documents(line: str, found: bool) -> None:
+    assert date_alone(f"{TITLE}\n\n{line}\n{BODY}") == (DAY if found else None)
+    assert date_alone(f"{TITLE}\n" + 8 * "一行。\n" + f"{line}\n{BODY}") is None
 
 
 @pytest.mark.parametrize(

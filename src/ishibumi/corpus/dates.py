@@ -22,11 +22,14 @@ _COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})")
 _MONTH_FIRST = re.compile(r"([A-Za-z]{3,9})\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})")
 _DAY_FIRST = re.compile(r"(\d{1,2})(?:st|nd|rd|th)? ([A-Za-z]{3,9})\.?,? (\d{4})")
 _PUBLISHED = re.compile(
-    r"^\W*(?:(?:published|posted|date|released)(?: on)?|(?:公開|掲載|投稿|配信|発行|発表|作成)(?:日時?)?|日付|日時)"
+    r"^\W*(?:(?:published|posted|date|released|(?:last )?updated)(?: on)?"
+    r"|(?:公開|掲載|投稿|配信|発行|発表|作成|(?:最終)?更新|改訂|制定|開催)(?:日時?)?|日付|日時)"
     r"[\s】\])）]*[:：]\s*([^\n|]{6,60}?)\s*(?:\||$)",
     re.IGNORECASE | re.MULTILINE,
 )
 _HEAD_CHARACTERS = 1000  # such a line stands at the top
+_HEAD_LINES = 8
+_ISSUER = re.compile(r"\s+\S{2,15}[部課室社局所係会店]$")  # 品質保証部
 _IN_NAME = re.compile(
     r"(?<!\d)((?:19|20)\d\d)([-_.年]?)(\d{1,2})(?:\2|月)(\d{1,2})(?!\d)|(?:令和|平成|昭和)(?:元|\d{1,2})年\d{1,2}月\d{1,2}日"
 )
@@ -61,6 +64,18 @@ def date_line(text: str) -> str | None:
                 return found[1]
         except ValueError:
             return found[1]  # a wrong date, which is to be told
+    return None
+
+
+def date_alone(text: str) -> dt.date | None:
+    """The date that stands alone on one of the first lines, as over minutes and notices: 2026年4月22日 品質保証部."""
+    for line in text[:_HEAD_CHARACTERS].splitlines()[:_HEAD_LINES]:
+        written = _ISSUER.sub("", line.strip(" \t\u3000()（）"))
+        try:
+            if not re.fullmatch(r"\d+(\.\d+)?", written) and (date := parse_date(written[:60])):
+                return date
+        except ValueError:
+            continue  # figures that are no date
     return None
 
 

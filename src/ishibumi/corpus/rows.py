@@ -4,7 +4,7 @@ import datetime as dt
 import re
 
 from ishibumi.corpus.clean import clean_text, language_of, language_share, prefix_for, split_title
-from ishibumi.corpus.dates import date_in_name, date_line, parse_date
+from ishibumi.corpus.dates import date_alone, date_in_name, date_line, parse_date
 from ishibumi.corpus.documents import Corpus, Document
 from ishibumi.corpus.personal import mask_personal
 from ishibumi.corpus.readers.columns import short
@@ -60,7 +60,7 @@ def _document(row: Row, settings: DocumentSettings, changes: Report) -> Document
 
 
 def _date(row: Row, text: str, changes: Report) -> dt.date | None:
-    """The date of a row: its own, or that of a line «Published: …», or that in the name of its file."""
+    """The date of a row: its own, or that of a line «Published: …», in the name of its file, or alone on a line."""
     value = row.date
     if value is None:
         value = date_line(text)
@@ -68,6 +68,8 @@ def _date(row: Row, text: str, changes: Report) -> dt.date | None:
             date = date_in_name(_LINE_NUMBER.sub("", row.origin).replace("\\", "/").rpartition("/")[2])
             if date:
                 count(changes, "date_from_file_name", f"{row.origin}: {date}")
+            elif date := date_alone(text):
+                count(changes, "date_from_text", f"{row.origin}: {date}")
             return date
         count(changes, "date_from_text", f"{row.origin}: {short(value)}")
     try:

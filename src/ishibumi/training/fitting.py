@@ -15,7 +15,8 @@ from ishibumi.training.flops import peak_flops
 from ishibumi.training.forecast import Forecast, forecast
 
 GPU_SHARE = 0.94  # of a GPU's memory; the rest is the driver's and lost between blocks
-EFFICIENCY = 0.4  # of the best speed of large products, with all that is between them
+EFFICIENCY = {"cuda": 0.4, "cpu": 0.7}  # of the best speed of large products, with all that is between them
+SPEED_IN_8_BITS = {"cuda": 1.6, "cpu": 3.0}  # of products, against others
 MAX_PROMPT_TOKENS = 1536 + 256  # a passage as the exam cuts it, and the question
 PROGRAM_BYTES = 1 << 30  # Python, PyTorch and the tokenizer, in a CPU's memory
 
@@ -122,14 +123,24 @@ def forecast_lines(settings: Settings, base: Path, *, has_chats: bool) -> list[s
     lines: list[str] = []
     for stage, of_stage in stages.items():
         found, used = fitting_forecast(stage, model, base, of_stage, usable)
-        again = 4 / 3 if used.recompute == "full" else 1.0  # recomputed layers go forward twice
-        time = f"; very roughly {again * found.flops / (EFFICIENCY * speed):.2g} s a step" if speed else ""
+        time = f"; {_time(found, used, device, speed)}" if speed else ""
         lines.append(f"{stage}: {gib(found.peak)} of {gib(usable)} memory ({told(found)}){time}")
     needed = exam_bytes(read_config(base), settings)
     if needed > usable:
         hint = f"--set exam.batch_questions={max(1, settings.exam.batch_questions * usable // (2 * needed))}"
         raise UsageError(f"The exam will not fit: {gib(needed)} of {gib(usable)} memory.", hint=hint, hint_ja=hint)
     return [*lines, f"exam: {gib(needed)} of {gib(usable)} memory"]
+
+
+def _time(found: Forecast, settings: TrainSettings, device: torch.device, speed: float) -> str:
+    """«very roughly 2.7 s a step, 20 min for max_tokens» on a device that does `speed` operations a second at best."""
+    again = 4 / 3 if settings.recompute == "full" else 1.0  # recomputed layers go forward twice
+    saved = found.flops_in_8_bits * (1 - 1 / SPEED_IN_8_BITS[device.type])
+    seconds = again * (found.flops - saved) / (EFFICIENCY[device.type] * speed)
+    steps = (settings.max_tokens or 0) / settings.tokens_per_step
+    return f"very roughly {seconds:.2g} s a step" + (
+        f", {steps * seconds / 60:.0f} min for max_tokens" if steps else ""
+    )
 
 
 def exam_bytes(config: Any, settings: Settings) -> int:

@@ -23,21 +23,29 @@ GPU_PEAKS = {
 CPU_TEST_SECONDS = 0.3
 
 
-def flops_per_token(network: nn.Module, trainables: Sequence[Trainable], row_tokens: int) -> float:
-    """Operations for each token of a row, forward and backward."""
+def flops_per_token(
+    network: nn.Module, trainables: Sequence[Trainable], row_tokens: int, num_words: int | None = None
+) -> float:
+    """Operations for each token of a row, forward and backward, where the head has `num_words` rows or all."""
     trained = {id(p) for t in trainables for p in t.parameters}
     head = network.get_output_embeddings().weight  # type: ignore[operator]
     matrices = [
         p for n, p in network.named_parameters() if p.dim() == 2 and leaf(n.rpartition(".")[0]) not in EMBEDDINGS
     ]
-    rounded = [m.weight_OI.numel() for m in network.modules() if isinstance(m, EightBitLinear)]
-    rounded += [2 * m.packed.numel() for m in network.modules() if isinstance(m, Nf4Linear)]
-    products = 4 * sum(rounded) + sum((6 if id(p) in trained else 4) * p.numel() for p in [*matrices, head])
+    rounded = [2 * m.packed.numel() for m in network.modules() if isinstance(m, Nf4Linear)]
+    products = 4 * sum(rounded) + flops_in_8_bits(network)
+    products += sum((6 if id(p) in trained else 4) * p.numel() for p in matrices)
+    products += (6 if id(head) in trained else 4) * (num_words or head.shape[0]) * head.shape[1]
     config = network.config  # type: ignore[union-attr]
     head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads  # type: ignore[union-attr, operator]
     # QKᵀ and PV, 2 operations each and thrice (forward, two gradients), over the half of the row that is seen.
     seen = row_tokens / 2
     return products + 12 * seen * config.num_hidden_layers * config.num_attention_heads * head_size  # type: ignore[union-attr, operator]
+
+
+def flops_in_8_bits(network: nn.Module) -> int:
+    """Those for each token that products of 8-bit matrices do."""
+    return 4 * sum(m.weight_OI.numel() for m in network.modules() if isinstance(m, EightBitLinear))
 
 
 @functools.cache

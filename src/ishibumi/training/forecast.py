@@ -7,7 +7,7 @@ for the way back, the logits. No weight is read and no GPU is touched.
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import attach
 from ishibumi.training.batches import Batch
 from ishibumi.training.compiled import _forwards, _layers, recomputed_layers
-from ishibumi.training.flops import flops_per_token
+from ishibumi.training.flops import flops_in_8_bits, flops_per_token
 from ishibumi.training.live_memory import LiveBytes
 from ishibumi.training.loss import GPU_LOGITS, MAX_TOKENS_AT_ONCE
 from ishibumi.training.optimizer import Optimizer
@@ -34,6 +34,7 @@ KEPT_BY_COMPILER = [
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default,
 ]
 
+WORDS_OF_TEXTS = 4_000  # that a stage's texts have beside a vocabulary_sample, by guess
 SMALL = (2, 4)  # layers of the networks that stand for deeper ones
 
 
@@ -41,19 +42,20 @@ SMALL = (2, 4)  # layers of the networks that stand for deeper ones
 class Forecast:
     """Of one process: bytes of the weights, of what the optimizer adds (masters, gradients, moments), of the peak.
 
-    `flops` are those of a step, over all processes.
+    `flops` are those of a step, over all processes, of which `flops_in_8_bits` by products of 8-bit matrices.
     """
 
     weights: int
     optimizer: int
     peak: int
     flops: float
+    flops_in_8_bits: float = 0.0
 
     def split(self, num_ranks: int, num_layers: int) -> "Forecast":
         """The same where the processes share one copy; two layers at a time are whole: one in use, one coming."""
         weights, optimizer = self.weights // num_ranks, self.optimizer // num_ranks
         rest = self.peak - self.weights - self.optimizer + 2 * self.weights // num_layers
-        return Forecast(weights, optimizer, weights + optimizer + rest, self.flops)
+        return replace(self, weights=weights, optimizer=optimizer, peak=weights + optimizer + rest)
 
 
 def forecast(
@@ -76,24 +78,29 @@ def forecast(
     else:
         less, sizes = (_simulate(partial(make_network, n), settings, is_gpu, is_compiled, num_ranks) for n in SMALL)
         sizes = [b + (b - a) * (num_layers - more) / (more - few) for a, b in zip(less, sizes, strict=True)]
-    weights, optimizer, in_loss, going_back, flops = sizes
-    return Forecast(int(weights), int(optimizer), int(max(in_loss, going_back)), flops)
+    weights, optimizer, in_loss, going_back, flops, in_8_bits = sizes
+    return Forecast(int(weights), int(optimizer), int(max(in_loss, going_back)), flops, in_8_bits)
 
 
 def _simulate(
     make_network: Callable[[], nn.Module], settings: TrainSettings, is_gpu: bool, is_compiled: bool, num_ranks: int
 ) -> list[float]:
-    """Bytes of weights and optimizer, the most that is alive up to the loss and after it, and operations of a step."""
+    """Bytes of weights and optimizer, the most that is alive up to the loss and after it; a step's operations: all, and
+    those in 8 bits."""
     rows_per_step = max(1, settings.tokens_per_step // settings.row_tokens)
     num_rows = min(max(1, settings.tokens_per_pass // settings.row_tokens), -(-rows_per_step // num_ranks))
-    num_learned = num_rows * (settings.row_tokens - 1)
+    num_learned, tokens = num_rows * (settings.row_tokens - 1), rows_per_step * settings.row_tokens
     with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes() as live:
         network = make_network()
         trainables = attach(network, settings, 1)
-        flops = flops_per_token(network, trainables, settings.row_tokens) * rows_per_step * settings.row_tokens
+        head_VD = network.get_output_embeddings().weight  # type: ignore[operator]
+        samples = settings.vocabulary_sample > 0 and not head_VD.requires_grad
+        num_words = min(len(head_VD), settings.vocabulary_sample + WORDS_OF_TEXTS) if samples else None
+        flops = flops_per_token(network, trainables, settings.row_tokens, num_words) * tokens
         plain = list(network.parameters())
         precision = "bf16" if is_gpu and settings.precision == "int8" else settings.precision  # as `prepared` does
         with frozen_in(network, precision), _kept(network, settings, is_compiled):
+            in_8_bits = flops_in_8_bits(network) * tokens
             kept = {id(p) for p in network.parameters()}
             on_cpu = sum(p.nbytes for p in plain if id(p) not in kept)  # waiting while fewer bits stand for it
             on_cpu += sum(t.start.nbytes for t in trainables if t.start is not None)
@@ -104,7 +111,6 @@ def _simulate(
                 master.grad = torch.zeros_like(master) if master.grad is None else master.grad
                 live.now += 0 if isinstance(optimizer.adamw, SmallAdamW) else 2 * master.nbytes
             in_optimizer, live.peak = live.now - weights, live.now
-            head_VD = network.get_output_embeddings().weight  # type: ignore[operator]
             few_learned = min(num_learned, MAX_TOKENS_AT_ONCE)  # the others have a hidden state and its gradient each
             others = 2 * (num_learned - few_learned) * head_VD[0].nbytes
             # A GPU has a part's logits and their gradient at once, in bf16; a CPU tiles of them.
@@ -113,7 +119,7 @@ def _simulate(
             in_loss, live.peak = live.peak + others + logits, live.now
             nll_sum.backward()
             optimizer.collect_gradients()
-            return [weights, in_optimizer, in_loss, live.peak + others, flops]
+            return [weights, in_optimizer, in_loss, live.peak + others, flops, in_8_bits]
 
 
 @contextlib.contextmanager

@@ -93,7 +93,8 @@ def train(
     launched: deque[_Launched] = deque()
 
     speed = peak_flops(device, network.dtype)  # type: ignore[arg-type]
-    work = flops_per_token(network, trainables, settings.row_tokens) / num_ranks() / speed if speed else None
+    num_words = len(words.ids_C) if words else None
+    work = flops_per_token(network, trainables, settings.row_tokens, num_words) / num_ranks() / speed if speed else None
     saved_at, save_cost, told_at = time.monotonic(), 0.0, 0.0
 
     def tell(num_waiting: int) -> None:
