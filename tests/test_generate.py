@@ -9,7 +9,7 @@ import tiny
 import torch
 
 from ishibumi.models.chat_format import ChatFormat
-from ishibumi.models.generate import Sampling, drawn_tokens, generate_replies
+from ishibumi.models.generate import BLOCK, Sampling, drawn_tokens, generate_replies
 from ishibumi.models.load import LoadedModel
 
 PROMPTS = ["Who scored the first goal of the final?", "a", "東京の天気は", "Spain", "Where was it played?"]
@@ -110,3 +110,14 @@ def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
     assert logprobs[0].exp().item() == pytest.approx(0.1)
     assert tokens.bincount(minlength=4).tolist() == pytest.approx([100, 600, 0, 300], abs=1)
     assert drawn_tokens(torch.tensor([[0.0, float("-inf")]]), [0.9999999])[0].tolist() == [0]
+
+
+def test_draws_over_several_blocks_fall_where_one_running_sum_puts_them() -> None:
+    torch.manual_seed(0)
+    logits_BV = 3 * torch.randn(2000, 1300)  # 2 blocks and a part
+    draws = torch.rand(2000, dtype=torch.float64)
+    summed_BV = logits_BV.double().softmax(-1).cumsum(-1)
+    wanted = (summed_BV <= draws[:, None]).sum(-1)
+    tokens, _ = drawn_tokens(logits_BV, draws.tolist())
+    assert (tokens == wanted).float().mean() > 0.999  # sums in fp32 may move a border
+    assert int(tokens.max()) < 1300 and len(set((tokens // BLOCK).tolist())) == 3

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from transformers import DynamicCache
 
 from ishibumi.models.load import LoadedModel
 
 OnBatch = Callable[[int, int], None]
+BLOCK = 512  # tokens of a vocabulary
 
 
 @dataclass(frozen=True)
@@ -125,12 +127,26 @@ def _likeliest(logits_BV: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def drawn_tokens(logits_BV: torch.Tensor, draws: Sequence[float]) -> tuple[torch.Tensor, torch.Tensor]:
-    """For each row the token in whose part of the summed probabilities its draw, in [0, 1), falls; and their logs."""
+    """For each row the token in whose part of the summed probabilities its draw, in [0, 1), falls; and their logs.
+
+    First the block of tokens, then the token in it: one running sum over a whole vocabulary takes a CPU longer.
+    """
     p_BV = logits_BV.float().softmax(-1)
-    summed_BV = p_BV.cumsum(-1)
-    draws_B1 = torch.tensor(draws, device=summed_BV.device)[:, None] * summed_BV[:, -1:]
-    next_B = (summed_BV <= draws_B1).sum(-1).clamp(max=summed_BV.shape[-1] - 1)
+    p_BKW = F.pad(p_BV, (0, -p_BV.shape[-1] % BLOCK)).unflatten(-1, (-1, BLOCK))
+    block_B, draws_B = _drawn(p_BKW.sum(-1), torch.tensor(draws, dtype=torch.float64, device=p_BV.device))
+    token_B, _ = _drawn(p_BKW[torch.arange(len(p_BKW), device=p_BV.device), block_B], draws_B)
+    next_B = block_B * BLOCK + token_B
     return next_B, p_BV.gather(-1, next_B[:, None]).squeeze(1).log()
+
+
+def _drawn(p_BN: torch.Tensor, draws_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The place of each row in whose part of the row's sum the draw falls, and where in that part, in [0, 1)."""
+    summed_BN = p_BN.double().cumsum(-1)
+    at_B1 = draws_B[:, None] * summed_BN[:, -1:]
+    place_B1 = (summed_BN <= at_B1).sum(-1, keepdim=True).clamp(max=p_BN.shape[-1] - 1)
+    before_B1 = summed_BN.gather(-1, place_B1) - p_BN.gather(-1, place_B1)
+    inside_B1 = ((at_B1 - before_B1) / p_BN.gather(-1, place_B1)).clamp(0, 1 - 1e-12)
+    return place_B1.squeeze(1), inside_B1.squeeze(1)
 
 
 def new_cache(model: LoadedModel) -> DynamicCache:

@@ -11,12 +11,11 @@ import torch
 from ishibumi.errors import UsageError
 from ishibumi.models.load import empty_network, number_format, pick_device, read_config
 from ishibumi.settings import ModelSettings, Settings, TrainSettings
-from ishibumi.training.flops import peak_flops
+from ishibumi.training.flops import seconds_at_best
 from ishibumi.training.forecast import Forecast, forecast
 
 GPU_SHARE = 0.94  # of a GPU's memory; the rest is the driver's and lost between blocks
 EFFICIENCY = {"cuda": 0.4, "cpu": 0.7}  # of the best speed of large products, with all that is between them
-SPEED_IN_8_BITS = {"cuda": 1.6, "cpu": 3.0}  # of products, against others
 MAX_PROMPT_TOKENS = 1536 + 256  # a passage as the exam cuts it, and the question
 PROGRAM_BYTES = 1 << 30  # Python, PyTorch and the tokenizer, in a CPU's memory
 
@@ -116,14 +115,15 @@ def gib(num_bytes: int) -> str:
 def forecast_lines(settings: Settings, base: Path, *, has_chats: bool) -> list[str]:
     """What each stage that computes will need, as text. Raises UsageError where one does not fit."""
     model, device = settings.model, pick_device(settings.model.device)
-    usable, speed = usable_bytes(device), peak_flops(device, getattr(torch, number_format(model)))
+    usable, dtype = usable_bytes(device), getattr(torch, number_format(model))
     stages: dict[str, TrainSettings] = {"cpt": settings.cpt}
     if has_chats and settings.sft.epochs > 0:
         stages["sft"] = settings.sft
     lines: list[str] = []
     for stage, of_stage in stages.items():
         found, used = fitting_forecast(stage, model, base, of_stage, usable)
-        time = f"; {_time(found, used, device, speed)}" if speed else ""
+        at_best = seconds_at_best(found.flops, found.flops_in_8_bits, device, dtype)
+        time = f"; {_time(at_best / EFFICIENCY[device.type], used)}" if at_best else ""
         lines.append(f"{stage}: {gib(found.peak)} of {gib(usable)} memory ({told(found)}){time}")
     needed = exam_bytes(read_config(base), settings)
     if needed > usable:
@@ -132,11 +132,9 @@ def forecast_lines(settings: Settings, base: Path, *, has_chats: bool) -> list[s
     return [*lines, f"exam: {gib(needed)} of {gib(usable)} memory"]
 
 
-def _time(found: Forecast, settings: TrainSettings, device: torch.device, speed: float) -> str:
-    """«very roughly 2.7 s a step, 20 min for max_tokens» on a device that does `speed` operations a second at best."""
-    again = 4 / 3 if settings.recompute == "full" else 1.0  # recomputed layers go forward twice
-    saved = found.flops_in_8_bits * (1 - 1 / SPEED_IN_8_BITS[device.type])
-    seconds = again * (found.flops - saved) / (EFFICIENCY[device.type] * speed)
+def _time(seconds: float, settings: TrainSettings) -> str:
+    """«very roughly 2.7 s a step, 20 min for max_tokens»."""
+    seconds *= 4 / 3 if settings.recompute == "full" else 1.0  # recomputed layers go forward twice
     steps = (settings.max_tokens or 0) / settings.tokens_per_step
     return f"very roughly {seconds:.2g} s a step" + (
         f", {steps * seconds / 60:.0f} min for max_tokens" if steps else ""

@@ -19,7 +19,7 @@ from ishibumi.training.attention import masked_attention
 from ishibumi.training.batches import Plan
 from ishibumi.training.checkpoint import load_checkpoint, save_checkpoint
 from ishibumi.training.distributed import first_says, full, num_ranks, rank, share_of_rows, sum_gradients
-from ishibumi.training.flops import flops_per_token, peak_flops
+from ishibumi.training.flops import flops_in_8_bits, flops_per_token, seconds_at_best
 from ishibumi.training.optimizer import Optimizer, share_of_peak
 from ishibumi.training.steps import Figures, Steps
 from ishibumi.training.vocabulary import Vocabulary
@@ -92,9 +92,9 @@ def train(
     steps = Steps(network, optimizer, plan.most_learned(settings.tokens_per_pass), words)
     launched: deque[_Launched] = deque()
 
-    speed = peak_flops(device, network.dtype)  # type: ignore[arg-type]
-    num_words = len(words.ids_C) if words else None
-    work = flops_per_token(network, trainables, settings.row_tokens, num_words) / num_ranks() / speed if speed else None
+    flops = flops_per_token(network, trainables, settings.row_tokens, len(words.ids_C) if words else None)
+    at_best = seconds_at_best(flops, flops_in_8_bits(network), device, network.dtype)  # type: ignore[arg-type]
+    work = at_best and at_best / num_ranks()
     saved_at, save_cost, told_at = time.monotonic(), 0.0, 0.0
 
     def tell(num_waiting: int) -> None:
