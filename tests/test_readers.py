@@ -138,6 +138,9 @@ def test_a_named_column_counts_in_the_files_that_have_it(tmp_path: Path) -> None
     settings = SETTINGS.model_copy(update={"columns": ColumnSettings(text="障害内容", date="発生日")})
     corpus = read_documents([tmp_path], settings)
     assert [(d.text, d.date and d.date.day) for d in corpus.documents] == [("ベルトが切れた。", 1), (BODY, 2)]
+    misspelt = settings.model_copy(update={"columns": ColumnSettings(text="障害内容", date="発生曰")})
+    with pytest.raises(InputError, match=r'No document has the column "発生曰" that documents\.columns\.date names'):
+        read_documents([tmp_path / "b.jsonl", tmp_path / "a.csv"], misspelt)
     with pytest.raises(InputError, match=r'Columns here: 障害内容, 発生日\. Read as text: "x" \(.*\), text, 本文, '):
         next(read_rows(tmp_path / "a.csv", ColumnSettings(text="x")))
 

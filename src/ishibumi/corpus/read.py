@@ -51,6 +51,7 @@ def write_corpus(
         corpus = _merged(parts, settings, directory / DOCUMENTS_FILE)
     if not (directory / DOCUMENTS_FILE).stat().st_size:
         raise _nothing_left(paths, corpus.report)
+    _refuse_unknown(settings, list(corpus.columns))
     write_json(directory / REPORT_FILE, corpus.report)
     write_json(directory / READING_FILE, {"columns": corpus.columns, "changes": corpus.changes})
     if parts_dir is None:
@@ -68,6 +69,18 @@ def require_usable(paths: Sequence[Path], settings: DocumentSettings) -> None:
         )
     for language in ("ja", "en"):
         prefix_fields(settings, language)
+
+
+def _refuse_unknown(settings: DocumentSettings, read: list[str]) -> None:
+    """Raise InputError for a column of documents.columns that no file has; `read` says how the files were read."""
+    for field, name in settings.columns:
+        if name and not any(f"= {name}" in words for words in read):
+            told = "; ".join(read[:3]) or "no columns"
+            raise InputError(
+                f'No document has the column "{name}" that documents.columns.{field} names. Read were: {told}.',
+                hint=f"Correct documents.columns.{field}, or leave it out: usual names are recognised.",
+                hint_ja=f"documents.columns.{field} を直すか、消してください。よくある名前なら自動で見分けます。",
+            )
 
 
 def load_documents(directory: Path) -> list[Document]:
