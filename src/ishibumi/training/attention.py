@@ -181,7 +181,7 @@ def _attend(
 
     And the log of each token's summed weights, for the way back.
     """
-    out_RHTD, logs_RHT = torch.empty_like(query_RHTD), query_RHTD.new_empty(query_RHTD.shape[:3], dtype=torch.float32)
+    out_RHTD, logs_RHT = torch.empty_like(query_RHTD), _logs_like(query_RHTD)
     for queries, keys, both in _spans(hiding_R1TT):
         out_RHTD[queries], logs_RHT[queries] = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
             query_RHTD[queries], key_RHTD[keys], value_RHTD[keys], attn_mask=hiding_R1TT[both], scale=scale
@@ -225,9 +225,13 @@ def _spans(hiding_R1TT: torch.Tensor) -> Iterator[tuple[_Slices, _Slices, _Slice
             yield (row, heads, queries), (row, heads, keys), (row, heads, queries, keys)
 
 
+def _logs_like(query_RHTD: torch.Tensor) -> torch.Tensor:
+    return query_RHTD.new_empty(query_RHTD.shape[:3], dtype=torch.promote_types(query_RHTD.dtype, torch.float32))
+
+
 @_attend.register_fake
 def _(query: torch.Tensor, *_: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.empty_like(query), query.new_empty(query.shape[:3], dtype=torch.float32)
+    return torch.empty_like(query), _logs_like(query)
 
 
 @_attend_backward.register_fake
