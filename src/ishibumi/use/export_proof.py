@@ -20,7 +20,7 @@ from ishibumi.use.gguf_write import Quantization
 NUM_STRINGS, NUM_COMPARED, NUM_REPLIES, REPLY_TOKENS = 200, 32, 8, 64
 LOGIT_LIMIT = 1e-3  # ‖difference‖ / ‖logits‖, in fp32
 ROUNDED_LIMIT = 0.05  # the same against a model whose weights were rounded to bf16 after each stage
-LOSS_LIMITS = {"f32": 0.002, "bf16": 0.002, "q8_0": 0.005, "q4_k_m": 0.1}  # of the mean loss
+LOSS_LIMITS = {"f32": 0.002, "bf16": 0.002, "q8_0": 0.005, "q4_k_m": 0.25}  # of the mean loss
 # What tokenizers disagree about: spaces, line ends, figures, symbols, rare characters, other scripts.
 HARD: tuple[str, ...] = (
     "東京は日本の首都です。", "スペインが2―1で勝った（延長）。", "１２３４５円、㈱山田商店", "𠮷野家で𩸽を食べる",
