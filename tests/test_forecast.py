@@ -12,6 +12,7 @@ import pytest
 import test_pipeline
 import tiny
 import torch
+from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
@@ -154,11 +155,11 @@ def test_operations_are_four_a_frozen_weight_six_a_trained_one_and_attention() -
     wanted = 4 * (2 * per_layer + 258 * 32) + 6 * 2 * 4 * (32 + 32) + 12 * (64 / 2) * 2 * 4 * 8
     assert flops_per_token(network, trainables, 64) == wanted
     assert wanted - flops_per_token(network, trainables, 64, num_words=100) == 4 * (258 - 100) * 32
+    num_frozen = sum(m.weight.numel() for m in wide.model.modules() if isinstance(m, nn.Linear))
     for precision in ("nf4", "int8"):
         with frozen_in(wide, precision):
             assert flops_per_token(wide, wide_trainables, 64) == unrounded
-            in_8_bits = 4 * (4 * 64 * 64 + 3 * 64 * wide.config.intermediate_size)
-            assert flops_in_8_bits(wide) == (in_8_bits if precision == "int8" else 0)
+            assert flops_in_8_bits(wide) == (4 * num_frozen if precision == "int8" else 0)
     speed = peak_flops(torch.device("cpu"), torch.float32)
     assert speed is not None and 1e8 < speed < 1e15
 
@@ -182,7 +183,7 @@ def test_check_tells_what_each_stage_will_need(project: Path) -> None:
     lines = {line.split(":")[0]: line for line in out.splitlines()}
     for stage in ("cpt", "sft"):
         assert "GiB memory (weights 0.00 GiB, masters, gradients and moments 0.00 GiB" in lines[stage]
-        assert lines[stage].endswith(" s a step")
+        assert " s a step" in lines[stage]
     assert lines["exam"].startswith("exam: 0.")
     out = test_pipeline.call("check", project, "--set", "chat.sources=[]")[1]
     assert "\ncpt: " in out and "\nsft: " not in out  # there is no chat tuning without conversations
