@@ -107,7 +107,9 @@ def test_the_decoder_gets_its_own_weights_back(model_dir: Callable[[str], Path])
 def test_a_stage_trains_and_merges_into_the_weights_as_loaded(
     precision: str, model_dir: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ishibumi.training.compiled.computes_in", lambda *_: True)  # a CPU can, only slowly
+    monkeypatch.setattr(
+        "ishibumi.training.compiled.precision_on", lambda wanted, *_, **__: wanted
+    )  # a CPU can, only slowly
     model = tiny.load(model_dir("qwen3"))
     settings = tiny.settings(precision=precision, targets=["up_proj"], epochs=20)
     texts = [tiny.example("Spain beat Argentina 1-0.")]

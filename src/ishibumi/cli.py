@@ -1,19 +1,15 @@
 """The command line: one verb a command, in the order of a run. Only the verb that is called imports what it needs."""
 
-import json
 import os
 import signal
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from ishibumi.cli_edge import arguments_again, command, edge, load_run, overrides_of, stopping
+from ishibumi.cli_edge import arguments_again, command, edge, load_run, overrides_of, stopping, tell_result
 from ishibumi.errors import UsageError
-
-if TYPE_CHECKING:
-    from ishibumi.display import Display
 
 app = typer.Typer(
     name="ishibumi",
@@ -35,10 +31,6 @@ RunDirOption = Annotated[
 ]
 DEFAULT_SETTINGS = Path("ishibumi.toml")
 
-DONE = {
-    "en": "The report: {report}\nTo chat with the result: {chat}",
-    "ja": "レポート: {report}\n結果と話すには: {chat}",
-}
 EXPORTING = {
     "en": "Writing {directory}, reading it again and comparing. Minutes for a small model on a CPU.",
     "ja": "{directory} に書き出し、読み直して比較します。小さなモデルでも CPU では数分かかります。",
@@ -385,17 +377,5 @@ def _run_until(stage: str, settings: Path, set_: list[str] | None, run_dir: Path
         with stopping(display):
             result_dir = make(loaded, watch=display)
         if stage == "report":
-            _tell_result(display, result_dir, command("chat", *arguments_again(settings, set_, run_dir)))
+            tell_result(display, result_dir, command("chat", *arguments_again(settings, set_, run_dir)))
         print(result_dir)
-
-
-def _tell_result(display: "Display", result_dir: Path, chat_command: str) -> None:
-    """Print the exam's tables, where the report is, and what to type next."""
-    summary = json.loads((result_dir / "report" / "summary.json").read_text(encoding="utf-8"))
-    from ishibumi.exam.tables import exam_tables, forgetting_table
-
-    forgotten = forgetting_table(summary["skills"], summary["perplexity_ratio"], display.language)
-    for title, header, rows in [*exam_tables(summary["arms"], display.language), *forgotten]:
-        display.table(title, header, rows)
-    report = result_dir / "report" / "report.html"
-    display.note(DONE[display.language].format(report=report, chat=chat_command))

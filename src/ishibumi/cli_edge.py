@@ -1,6 +1,7 @@
-"""The edge of the command line: settings with flags, errors as words and exit codes, Ctrl-C as a checkpoint."""
+"""The edge of the command line: settings with flags, errors as words and exit codes, Ctrl-C, and the last words."""
 
 import contextlib
+import json
 import os
 import shlex
 import shutil
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 STOPPED = {
     "en": "Stopped. What is finished is kept; the same command goes on: {command}",
     "ja": "停止しました。終わった分は残っています。同じコマンドで続けられます: {command}",
+}
+DONE = {
+    "en": "The report: {report}\nTo chat with the result: {chat}",
+    "ja": "レポート: {report}\n結果と話すには: {chat}",
 }
 
 
@@ -95,3 +100,15 @@ def arguments_again(settings: Path, set_: list[str] | None, run_dir: Path | None
     """The same arguments for the next command."""
     flags = [part for flag in set_ or [] for part in ("--set", flag)]
     return [str(settings), *flags, *(["--run-dir", str(run_dir)] if run_dir else [])]
+
+
+def tell_result(display: "Display", result_dir: Path, chat_command: str) -> None:
+    """Print the exam's tables, where the report is, and what to type next."""
+    summary = json.loads((result_dir / "report" / "summary.json").read_text(encoding="utf-8"))
+    from ishibumi.exam.tables import exam_tables, forgetting_table
+
+    forgotten = forgetting_table(summary["skills"], summary["perplexity_ratio"], display.language)
+    for title, header, rows in [*exam_tables(summary["arms"], display.language), *forgotten]:
+        display.table(title, header, rows)
+    report = result_dir / "report" / "report.html"
+    display.note(DONE[display.language].format(report=report, chat=chat_command))

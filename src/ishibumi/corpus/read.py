@@ -4,6 +4,7 @@ paths ─▶ parts, block by block (parts.py) ─▶ merged in order: repeats le
 """
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -74,7 +75,7 @@ def require_usable(paths: Sequence[Path], settings: DocumentSettings) -> None:
 def _refuse_unknown(settings: DocumentSettings, read: list[str]) -> None:
     """Raise InputError for a column of documents.columns that no file has; `read` says how the files were read."""
     for field, name in settings.columns:
-        if name and not any(f"= {name}" in words for words in read):
+        if name and not any(re.search(rf"= {re.escape(name)}(?:[,;]|$)", words) for words in read):
             told = "; ".join(read[:3]) or "no columns"
             raise InputError(
                 f'No document has the column "{name}" that documents.columns.{field} names. Read were: {told}.',

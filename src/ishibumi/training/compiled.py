@@ -32,7 +32,7 @@ from ishibumi.training.attention import (
 from ishibumi.training.batches import Batch, Plan
 from ishibumi.training.distributed import greatest, is_split
 from ishibumi.training.loss import COMPILER_OPTIONS, GPU_LOGITS
-from ishibumi.training.precision import EightBitLinear, Precision, computes_in, frozen_in, largest_inputs
+from ishibumi.training.precision import EightBitLinear, frozen_in, largest_inputs, precision_on
 from ishibumi.training.steps import batch_nll_sum
 
 # Of the gradient's size: bf16 keeps 8 bits, and the two add in another order (0.01 to 0.03). Deep networks and fp8 make
@@ -59,8 +59,7 @@ def prepared(
     Merging swaps modules, which a compiled layer would not notice: leave the block first.
     """
     network, is_gpu = model.network, model.device.type == "cuda"
-    can = computes_in(settings.precision, model.device) and not is_split(network)  # pieces of matrices stay as loaded
-    precision: Precision = settings.precision if can else "bf16"
+    precision = precision_on(settings.precision, model.device, is_split=is_split(network))
     with contextlib.ExitStack() as layers:
         first = next(plan.passes(plan.rows_of_step(0), settings.tokens_per_pass)).to(model.device)
         largest = largest_inputs(network, lambda: hidden_states(network, first)) if precision == "int8" else None

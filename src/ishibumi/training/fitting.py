@@ -13,6 +13,7 @@ from ishibumi.models.load import empty_network, number_format, pick_device, read
 from ishibumi.settings import ModelSettings, Settings, TrainSettings
 from ishibumi.training.flops import seconds_at_best
 from ishibumi.training.forecast import Forecast, forecast
+from ishibumi.training.precision import precision_on
 
 GPU_SHARE = 0.94  # of a GPU's memory; the rest is the driver's and lost between blocks
 EFFICIENCY = {"cuda": 0.4, "cpu": 0.7}  # of the best speed of large products, with all that is between them
@@ -39,6 +40,8 @@ def stage_forecast(
 ) -> Forecast:
     """What a stage needs on the machine of the settings, in each process."""
     config, device = read_config(directory), pick_device(model.device)
+    precision = precision_on(settings.precision, device, is_split=is_split)
+    settings = settings.model_copy(update={"precision": precision})
     found = forecast(
         partial(empty_network, config, number_format(model), "cpu"),
         config.num_hidden_layers,

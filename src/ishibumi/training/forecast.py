@@ -98,8 +98,7 @@ def _simulate(
         num_words = min(len(head_VD), settings.vocabulary_sample + WORDS_OF_TEXTS) if samples else None
         flops = flops_per_token(network, trainables, settings.row_tokens, num_words) * tokens
         plain = list(network.parameters())
-        precision = "bf16" if is_gpu and settings.precision == "int8" else settings.precision  # as `prepared` does
-        with frozen_in(network, precision), _kept(network, settings, is_compiled):
+        with frozen_in(network, settings.precision), _kept(network, settings, is_compiled):
             in_8_bits = flops_in_8_bits(network) * tokens
             kept = {id(p) for p in network.parameters()}
             on_cpu = sum(p.nbytes for p in plain if id(p) not in kept)  # waiting while fewer bits stand for it

@@ -26,11 +26,13 @@ NF4_VALUES = (
 )  # fmt: skip
 
 
-def computes_in(precision: Precision, device: torch.device) -> bool:
-    """Whether the device multiplies matrices of this format: for fp8 and int8 with instructions of its own."""
+def precision_on(precision: Precision, device: torch.device, *, is_split: bool) -> Precision:
+    """The format where the device has instructions for it and matrices are whole, else bf16: as they were loaded."""
     if precision == "fp8":
-        return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 9)
-    return precision != "int8" or (device.type == "cpu" and torch.cpu._is_vnni_supported())
+        can = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 9)
+    else:
+        can = precision != "int8" or (device.type == "cpu" and torch.cpu._is_vnni_supported())
+    return precision if can and not is_split else "bf16"
 
 
 @contextlib.contextmanager
