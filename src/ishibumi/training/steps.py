@@ -7,6 +7,7 @@ the first one's memory, and losses are read a step late.
 Axes: R rows, T tokens, D hidden size, N learned tokens.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -24,17 +25,34 @@ NUM_WARM_UPS = 3  # compilers and libraries choose their kernels in the first ru
 GRAPH_WORK = 2**35  # hidden size² · tokens: from here on (about 100 µs a product) kernels take longer than launches
 
 
+class Moment:
+    """When a device gets to here: at once on a CPU, on a GPU when the work before is done."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.event = torch.cuda.Event(enable_timing=True) if device.type == "cuda" else None
+        self.time = time.perf_counter()
+        if self.event:
+            self.event.record()
+
+    def seconds_since(self, earlier: "Moment") -> float:
+        """Seconds between two moments of one device; waits for this one."""
+        if self.event is None or earlier.event is None:
+            return self.time - earlier.time
+        self.event.synchronize()
+        return earlier.event.elapsed_time(self.event) / 1000
+
+
 @dataclass(frozen=True)
 class Figures:
-    """A step's loss and gradient norm, on their way from the device."""
+    """A step's loss and gradient norm, on their way from the device, and when they are there."""
 
     values: torch.Tensor
-    arrived: torch.cuda.Event | None
+    arrived: Moment
 
     def read(self) -> tuple[float, float]:
         """Loss and norm, when they are there."""
-        if self.arrived is not None:
-            self.arrived.synchronize()
+        if self.arrived.event:
+            self.arrived.event.synchronize()
         loss, norm = self.values.tolist()
         return loss, norm
 
@@ -85,13 +103,9 @@ class Steps:
         """Move the weights along the gradients, unless loss or gradient is not finite; the figures say so later."""
         self.optimizer.set_rates(share_of_peak)
         self.update()
-        if not self.figures.is_cuda:
-            return Figures(self.figures.clone(), None)
-        values = torch.empty(2, pin_memory=True)
+        values = torch.empty(2, pin_memory=self.figures.is_cuda)
         values.copy_(self.figures, non_blocking=True)
-        arrived = torch.cuda.Event()
-        arrived.record()
-        return Figures(values, arrived)
+        return Figures(values, Moment(self.figures.device))
 
     def _backward(self) -> None:
         assert self.batch is not None

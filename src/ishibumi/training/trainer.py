@@ -21,7 +21,7 @@ from ishibumi.training.checkpoint import load_checkpoint, save_checkpoint
 from ishibumi.training.distributed import first_says, full, num_ranks, rank, share_of_rows, sum_gradients
 from ishibumi.training.flops import flops_in_8_bits, flops_per_token, seconds_at_best
 from ishibumi.training.optimizer import Optimizer, share_of_peak
-from ishibumi.training.steps import Figures, Steps
+from ishibumi.training.steps import Figures, Moment, Steps
 from ishibumi.training.vocabulary import Vocabulary
 
 CHECKPOINT_COST_SHARE = 0.05  # of the time, at most, goes into writing checkpoints
@@ -58,7 +58,7 @@ class _Launched:
     rows: list[list[int]]
     figures: Figures
     learning_rate: float
-    started: float
+    begun: Moment
 
 
 def train(
@@ -95,17 +95,15 @@ def train(
     flops = flops_per_token(network, trainables, settings.row_tokens, len(words.ids_C) if words else None)
     at_best = seconds_at_best(flops, flops_in_8_bits(network), device, network.dtype)  # type: ignore[arg-type]
     work = at_best and at_best / num_ranks()
-    saved_at, save_cost, told_at = time.monotonic(), 0.0, 0.0
+    saved_at, save_cost = time.monotonic(), 0.0
 
     def tell(num_waiting: int) -> None:
-        nonlocal told_at
         while len(launched) > num_waiting:
-            history.append(_record(launched.popleft(), plan, history, told_at, work, device))
-            told_at = time.monotonic()
+            history.append(_record(launched.popleft(), plan, history, work, device))
             on_step(history[-1])
 
     for step in range(len(history), plan.num_steps):
-        started = time.monotonic()
+        begun = Moment(device)
         rows = plan.rows_of_step(step)
         if vocabulary:
             vocabulary.words(step)
@@ -115,7 +113,7 @@ def train(
             raise _not_reached(untouched)
         sum_gradients(optimizer.masters, steps.loss)
         rate_share = share_of_peak(step, plan.num_steps, settings)
-        launched.append(_Launched(step, rows, steps.move(rate_share), settings.learning_rate * rate_share, started))
+        launched.append(_Launched(step, rows, steps.move(rate_share), settings.learning_rate * rate_share, begun))
         tell(num_waiting=1 if device.type == "cuda" else 0)
         is_due = time.monotonic() - saved_at > max(settings.checkpoint_seconds, save_cost / CHECKPOINT_COST_SHARE)
         stopping = first_says(should_stop())
@@ -140,7 +138,6 @@ def _record(
     launched: _Launched,
     plan: Plan,
     history: list[StepRecord],
-    told_at: float,
     work: float | None,
     device: torch.device,
 ) -> StepRecord:
@@ -152,7 +149,7 @@ def _record(
     if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
         raise _not_finite(launched.step, loss, gradient_norm, plan.document_ids(launched.rows))
     num_tokens = plan.num_tokens(launched.rows)
-    seconds = time.monotonic() - max(launched.started, told_at)  # the step before ended while this one had begun
+    seconds = launched.figures.arrived.seconds_since(launched.begun)
     return StepRecord(
         step=launched.step + 1,
         num_steps=plan.num_steps,
