@@ -4,18 +4,22 @@ python experiments/variants.py SETTINGS.toml KNOWLEDGE_DIR OUT.jsonl 'cpt.rank=3
 
 Each argument after OUT is a variant: settings that differ, separated by spaces («base» for none). KNOWLEDGE_DIR has
 documents.jsonl and items.jsonl as the stages corpus and knowledge wrote them, and gets the texts that the base writes
-and what the base knows, which all variants share. A variant may name other items with items=FILE and shares of what was
-learned with kept=1,0.85, each of which sits the exam; «rehearse» among them only asks the base.
+and what the base knows, which all variants share. A variant may name other items with items=FILE, so many characters of
+them as the documents have with times=3, and shares of what was learned with kept=1,0.85, each of which sits the exam;
+«rehearse» among them only asks the base.
 """
 
 import json
+import random
 import shlex
 import sys
 import tempfile
 import time
+from bisect import bisect
 from collections import Counter
 from dataclasses import asdict
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +38,8 @@ from ishibumi.exam.skills import summarise_skills
 from ishibumi.exam.summary import summarise
 from ishibumi.exam_stage import own_questions, skills_of
 from ishibumi.knowledge.items import Item
+from ishibumi.knowledge.leaks import remove_leaks
+from ishibumi.knowledge.near_misses import near_misses
 from ishibumi.models.load import LoadedModel, load_model
 from ishibumi.training.cpt import cpt_examples, cpt_mix
 from ishibumi.training.rehearsal import rehearsal_texts
@@ -49,7 +55,13 @@ def main() -> None:
         pairs = dict(part.split("=", 1) for part in shlex.split(variant) if "=" in part)
         items = [Item(**row) for row in read_jsonl(knowledge / pairs.pop("items", "items.jsonl"))]
         shares = [float(share) for share in pairs.pop("kept", "1").split(",")]
+        times = float(pairs.pop("times", "inf"))
         run = load(settings_path, pairs)
+        documents = load_documents(knowledge)
+        items = some_of(items, times * sum(len(d.text) for d in documents), run.settings.seed)
+        if run.settings.knowledge.unknown_share:
+            items += near_misses(items, documents, seed=run.settings.seed)
+        items = remove_leaks(items, [q.question for q in own_questions(run)])[0]
         examine(run, load_model(run.settings.model, run.base_dir), items, knowledge, knowledge / "base", "before")
         model = load_model(run.settings.model, run.base_dir)
         if "rehearse" in variant.split():
@@ -62,6 +74,13 @@ def main() -> None:
                 keep_share(model, load_model(run.settings.model, run.base_dir), share / before)
                 before = share
             tell(out, {**row, "kept": share}, run, model, items, knowledge)
+
+
+def some_of(items: list[Item], num_characters: float, seed: int) -> list[Item]:
+    """Items drawn at random until questions, answers and views have so many characters; all if they are shorter."""
+    order = random.Random(seed).sample(range(len(items)), len(items))
+    so_far = list(accumulate(len(items[i].text) + len(items[i].answer) for i in order))
+    return [items[i] for i in sorted(order[: 1 + bisect(so_far, num_characters)])]
 
 
 def train(run: Run, model: LoadedModel, items: list[Item], knowledge: Path) -> dict[str, Any]:

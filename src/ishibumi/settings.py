@@ -182,6 +182,13 @@ class KnowledgeSettings(Section):
         default=["questions", "inferred", "everyday", "reverse", "overview"],
         description="what model and endpoint are asked for; these five helped most",
     )
+    unknown_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        description="share of the tokens of continued pretraining that are questions which no document answers, with "
+        "«I do not know»: others with a name or a date changed, and those of the prompt unknown",
+    )
     cache: str = Field(
         default="generated", description="directory of all replies, for later runs too, relative to the settings file"
     )

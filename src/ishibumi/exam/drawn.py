@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from ishibumi.corpus.documents import Document
 from ishibumi.exam.questions import Question
-from ishibumi.knowledge.items import Item, is_open
+from ishibumi.knowledge.items import Item, is_open, is_unknown
 
 
 def drawn_questions(
@@ -19,7 +19,8 @@ def drawn_questions(
 
     Their ids begin with the split; their kind is the rule that made them.
     """
-    asked = [i for i in items if i.kind == "question" and not is_open(i) and i.document_id in documents]
+    telling = (i for i in items if i.kind == "question" and not is_open(i) and not is_unknown(i))
+    asked = [item for item in telling if item.document_id in documents]
     picks = random.Random(f"{seed} {split} questions").sample(range(len(asked)), min(count, len(asked)))
     found: list[Question] = []
     for pick in sorted(picks):
