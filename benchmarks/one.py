@@ -75,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--recompute", default="none", help="ishibumi: none, full, auto; peers: none, full")
     parser.add_argument("--precision", default="bf16", help="frozen weights: bf16, fp8, nf4")
     parser.add_argument("--compile", default="always", help="ishibumi: always, never, auto")
-    parser.add_argument("--optimizer", default="adamw", help="ishibumi: adamw, small")
+    parser.add_argument("--optimizer", default="adamw", help="ishibumi: adamw, small, offloaded")
     parser.add_argument("--vocabulary-sample", type=int, default=0)
     parser.add_argument("--liger", action="store_true")
     parser.add_argument("--no-graph", action="store_true", help="ishibumi: launch every kernel by itself")

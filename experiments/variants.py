@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from bisect import bisect
-from collections import Counter
 from dataclasses import asdict
 from functools import partial
 from itertools import accumulate
@@ -39,7 +38,6 @@ from ishibumi.exam.summary import summarise
 from ishibumi.exam_stage import own_questions, skills_of
 from ishibumi.knowledge.items import Item
 from ishibumi.knowledge.leaks import remove_leaks
-from ishibumi.knowledge.near_misses import near_misses
 from ishibumi.models.load import LoadedModel, load_model
 from ishibumi.training.cpt import cpt_examples, cpt_mix
 from ishibumi.training.rehearsal import rehearsal_texts
@@ -59,8 +57,6 @@ def main() -> None:
         run = load(settings_path, pairs)
         documents = load_documents(knowledge)
         items = some_of(items, times * sum(len(d.text) for d in documents), run.settings.seed)
-        if run.settings.knowledge.unknown_share:
-            items += near_misses(items, documents, seed=run.settings.seed)
         items = remove_leaks(items, [q.question for q in own_questions(run)])[0]
         examine(run, load_model(run.settings.model, run.base_dir), items, knowledge, knowledge / "base", "before")
         model = load_model(run.settings.model, run.base_dir)
@@ -160,7 +156,7 @@ def tell(
             items, documents, split=TRAINING, count=run.settings.exam.training_questions, seed=run.settings.seed
         )
         answers = load_answers(directory)
-        summary = summarise(answers, questions, Counter({q.id: True for q in questions}))["engraved"]
+        summary = summarise(answers, questions, {q.id: True for q in questions})["engraved"]
         perplexity = load_perplexities(directory)
         row["all"] = {k: round(v, 3) for k, v in summary["all"]["contains"].items()} | {"n": summary["all"]["n"]}
         row["by_split"] = {k: [round(v["contains"]["mean"], 3), v["n"]] for k, v in summary["by_split"].items()}

@@ -18,7 +18,6 @@ from ishibumi.knowledge.generator import items_of, without_common_answers
 from ishibumi.knowledge.held_out import hold_out
 from ishibumi.knowledge.items import HELD_OUT_FILE, Item
 from ishibumi.knowledge.leaks import remove_leaks
-from ishibumi.knowledge.near_misses import near_misses
 from ishibumi.knowledge.writer_endpoint import check_endpoint
 from ishibumi.knowledge.written import Writer, what_counts, write_items
 from ishibumi.models.load import base_identity
@@ -39,16 +38,13 @@ def make_knowledge(run: Run, *, watch: Watch = SILENT) -> Artifact:
         documents = list(trained_documents(run))
         items, counts = _made_items(run, documents, watch)
         telling = without_common_answers(items, len(documents))
-        num_common = len(items) - len(telling)
         asked = [*(q.question for q in own_questions(run)), *free_wordings(run)]
-        if settings.unknown_share:
-            telling = [*telling, *near_misses(telling, documents, seed=run.settings.seed)]
         unleaked, leaked = remove_leaks(telling, asked)
         kept, held_out = hold_out(unleaked, share=share, seed=run.settings.seed)
         write_jsonl(directory / "items.jsonl", map(asdict, kept))
         write_jsonl(directory / HELD_OUT_FILE, map(asdict, held_out))
         kinds = {kind: sum(item.kind == kind for item in kept) for kind in ("view", "question")}
-        refused = counts.pop("refused") + Counter({"common answer": num_common})
+        refused = counts.pop("refused") + Counter({"common answer": len(items) - len(telling)})
         left_out = {"left_out_as_exam_wording": len(leaked), "kept_for_exam": len(unleaked) - len(kept)}
         return {**kinds, "refused": dict(refused), **counts, **left_out}
 

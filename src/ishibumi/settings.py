@@ -182,13 +182,6 @@ class KnowledgeSettings(Section):
         default=["questions", "inferred", "everyday", "reverse", "overview"],
         description="what model and endpoint are asked for; these five helped most",
     )
-    unknown_share: float = Field(
-        default=0.0,
-        ge=0,
-        le=0.5,
-        description="share of the tokens of continued pretraining that are questions which no document answers, with "
-        "«I do not know»: others with a name or a date changed, and those of the prompt unknown",
-    )
     cache: str = Field(
         default="generated", description="directory of all replies, for later runs too, relative to the settings file"
     )
@@ -267,9 +260,10 @@ class TrainSettings(Section):
     compile: Literal["auto", "always", "never"] = Field(
         default="auto", description="build fast kernels for the layers first; auto does where it pays in this run"
     )
-    optimizer: Literal["adamw", "small"] = Field(
+    optimizer: Literal["adamw", "small", "offloaded"] = Field(
         default="adamw",
-        description="AdamW in fp32 (20 bytes a trained number), or with bf16 moments and exact masters (10)",
+        description="AdamW in fp32 (20 bytes a trained number), with bf16 moments and exact masters (10), or the same "
+        "with 6 of them in the CPU's memory (4 on a GPU)",
     )
     vocabulary_sample: int = Field(
         default=0,

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ishibumi.errors import UsageError
-from ishibumi.training.tokens import ANSWERS, SOURCES, Source, TokenStore
+from ishibumi.training.tokens import SOURCES, Source, TokenStore
 
 NUM_OPEN_ROWS = 64
 
@@ -82,7 +82,7 @@ class Plan:
         return float(sum(self._weights(i).sum(dtype=np.float64) for row in rows for i in row))
 
     def _weights(self, index: int) -> np.ndarray:
-        weight = self.answer_weight if SOURCES[self.store.sources[index]] in ANSWERS else 1.0
+        weight = self.answer_weight if self.store.sources[index] == SOURCES.index("question") else 1.0
         return self.store.example(index)[1] * np.float32(weight)
 
     def rows_per_pass(self, tokens_per_pass: int, num_ranks: int = 1) -> int:

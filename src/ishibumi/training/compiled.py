@@ -130,7 +130,8 @@ def bytes_left(
     logits = min(_tokens(plan, settings) * len(head), GPU_LOGITS)
     # Logits and their gradient, the head's in fp32 and bf16; later a layer's results and their gradients.
     at_once = max(4 * logits + (8 * head.numel() if head.requires_grad else 0), 2.5 * kept)
-    beside = 8 if settings.optimizer == "small" else 20  # bytes a trained number, for gradient, master and moments
+    # bytes a trained number, for gradient, master and moments
+    beside = {"adamw": 20, "small": 8, "offloaded": 2}[settings.optimizer]
     return MEMORY_SHARE * free - beside * trained - at_once - kept * len(_layers(network))
 
 

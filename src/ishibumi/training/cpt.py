@@ -49,12 +49,8 @@ def cpt_examples(
 
 
 def cpt_mix(settings: Settings) -> Mix:
-    """Documents and what was made from them once an epoch; what no document tells, replay and chat by their shares."""
-    shares: dict[Source, float] = {
-        "unknown": settings.knowledge.unknown_share,
-        "replay": settings.replay.share,
-        "chat": settings.chat.share,
-    }
+    """Documents and what was made from them once an epoch; replay and chat by their shares."""
+    shares: dict[Source, float] = {"replay": settings.replay.share, "chat": settings.chat.share}
     return Mix(own=("document", "view", "question"), shares=shares)
 
 
@@ -65,8 +61,7 @@ def question_example(model: LoadedModel, item: Item, title: str, settings: Setti
     evidence = "" if cite == "title" else item.evidence
     answer = cited(title, item.answer, evidence) if names_source else item.answer
     messages = [{"role": "user", "content": item.text}, {"role": "assistant", "content": answer}]
-    source = "unknown" if is_unknown(item) else "question"
-    return Example(*model.format.conversation_ids(messages), item.document_id, source)
+    return Example(*model.format.conversation_ids(messages), item.document_id, "question")
 
 
 def chat_example(model: LoadedModel, chat: Conversation) -> Example:

@@ -25,7 +25,7 @@ from ishibumi.training.live_memory import LiveBytes
 from ishibumi.training.loss import GPU_LOGITS, MAX_TOKENS_AT_ONCE
 from ishibumi.training.optimizer import Optimizer
 from ishibumi.training.precision import frozen_in
-from ishibumi.training.small_adamw import SmallAdamW
+from ishibumi.training.small_adamw import PIECE, SmallAdamW
 from ishibumi.training.steps import batch_nll_sum
 
 # What a compiler keeps for the way back; all between these it makes again.
@@ -106,9 +106,13 @@ def _simulate(
             live.now -= on_cpu if is_gpu else 0
             weights = live.now
             optimizer = Optimizer(trainables, settings)
-            for master in optimizer.masters:  # as they are from the second step on
-                master.grad = torch.zeros_like(master) if master.grad is None else master.grad
-                live.now += 0 if isinstance(optimizer.adamw, SmallAdamW) else 2 * master.nbytes
+            if isinstance(optimizer.adamw, SmallAdamW) and settings.optimizer == "offloaded" and is_gpu:
+                states = sum(tensor.nbytes for state in optimizer.adamw.states for tensor in state)
+                live.now -= max(0, states - 12 * PIECE)  # two pieces of 6 bytes a number stay
+            else:
+                for master in optimizer.masters:  # as they are from the second step on
+                    master.grad = torch.zeros_like(master) if master.grad is None else master.grad
+                    live.now += 0 if isinstance(optimizer.adamw, SmallAdamW) else 2 * master.nbytes
             in_optimizer, live.peak = live.now - weights, live.now
             few_learned = min(num_learned, MAX_TOKENS_AT_ONCE)  # the others have a hidden state and its gradient each
             others = 2 * (num_learned - few_learned) * head_VD[0].nbytes

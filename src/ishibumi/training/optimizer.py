@@ -31,7 +31,7 @@ class Optimizer:
         self.reached: set[str] = set()  # those that a gradient has come to
         groups: dict[float, list[torch.Tensor]] = {}
         all_parameters = [p for t in trainables for p in t.parameters]  # pieces of split ones keep fp32 masters
-        is_small = settings.optimizer == "small" and not any(isinstance(p, DTensor) for p in all_parameters)
+        is_small = settings.optimizer != "adamw" and not any(isinstance(p, DTensor) for p in all_parameters)
         for trainable in trainables:
             for parameter in trainable.parameters:
                 is_own = parameter.dtype == torch.float32 or is_small
@@ -47,11 +47,17 @@ class Optimizer:
         with_rates = [{"params": masters, "lr": rates[peak], "peak": peak} for peak, masters in groups.items()]
         self.adamw: torch.optim.AdamW | SmallAdamW
         if is_small and all(p.dtype == torch.bfloat16 for p, _ in self.pairs):
-            self.adamw = SmallAdamW(with_rates, BETAS, settings.weight_decay, self.failed)
+            offloaded = settings.optimizer == "offloaded"
+            self.adamw = SmallAdamW(with_rates, BETAS, settings.weight_decay, self.failed, offloaded=offloaded)
         else:
             is_gpu, decay = device.type == "cuda", settings.weight_decay
             self.adamw = torch.optim.AdamW(with_rates, betas=BETAS, weight_decay=decay, fused=True, capturable=is_gpu)
             self.adamw.found_inf = self.failed  # type: ignore[attr-defined]
+
+    @property
+    def is_offloaded(self) -> bool:
+        """Whether what AdamW keeps comes from the CPU's memory piece by piece."""
+        return isinstance(self.adamw, SmallAdamW) and self.adamw.passage is not None
 
     def collect_gradients(self) -> None:
         """Add the model's gradients to the masters' in fp32; call it after every backward pass."""
@@ -72,7 +78,11 @@ class Optimizer:
         return [master for _, master in self.pairs]
 
     def zero_gradients(self) -> None:
-        """Forget the gradients; they keep their memory, where a recorded step finds them again."""
+        """Forget the gradients; they keep their memory, where a recorded step finds them again, unless it is short."""
+        if self.is_offloaded:
+            for master in self.masters:
+                master.grad = None
+            return
         torch._foreach_zero_([m.grad for m in self.masters if m.grad is not None])  # type: ignore[attr-defined]
 
     def set_rates(self, share_of_peak: float) -> None:

@@ -28,6 +28,5 @@ def sft_examples(
 
 
 def sft_mix(settings: Settings) -> Mix:
-    """Conversations once an epoch; questions by sft.review_share, among them such as no document answers."""
-    review, unknown = settings.sft.review_share, settings.knowledge.unknown_share
-    return Mix(own=("chat",), shares={"question": review * (1 - unknown), "unknown": review * unknown})
+    """Conversations once an epoch; questions by sft.review_share."""
+    return Mix(own=("chat",), shares={"question": settings.sft.review_share})

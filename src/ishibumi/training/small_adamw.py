@@ -4,56 +4,115 @@ A weight in fp32 is the model's own bf16 number and 16 bits more, so the master 
 not lost. Both moments are in bf16. One compiled kernel a matrix reads and writes all of it.
 
     fp32 bits   0x3f8c5432     weight 0x3f8c (rounded to the nearest)     rest 0x5432
+
+Offloaded, these 6 bytes wait in the CPU's memory and pass through two buffers on the GPU, piece by piece: one piece
+comes while the one before is computed and goes back.
 """
 
+import contextlib
 import functools
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 
 EPSILON = 1e-8
+PIECE = 2**25  # numbers of a matrix that are on the GPU at once: 0.2 GB of states
 
 
 class SmallAdamW:
     """Moves bf16 parameters; `param_groups` and states as torch's optimizers have them."""
 
     def __init__(
-        self, groups: Sequence[dict[str, Any]], betas: tuple[float, float], weight_decay: float, failed: torch.Tensor
+        self,
+        groups: Sequence[dict[str, Any]],
+        betas: tuple[float, float],
+        weight_decay: float,
+        failed: torch.Tensor,
+        *,
+        offloaded: bool = False,
     ) -> None:
-        """`groups`: {"params", "lr": a tensor, …}. Nothing moves while `failed` is 1."""
+        """`groups`: {"params", "lr": a tensor, …}. Nothing moves while `failed` is 1. On a CPU nothing is offloaded."""
         self.param_groups = list(groups)
         self.betas, self.weight_decay, self.failed = betas, weight_decay, failed
         self.num_steps = torch.zeros_like(failed)
-        self.states = [
-            (torch.zeros_like(p, dtype=torch.int16), torch.zeros_like(p), torch.zeros_like(p))
-            for group in self.param_groups
-            for p in group["params"]
-        ]
+        self.passage = Passage(failed.device) if offloaded and failed.is_cuda else None
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        self.states = [self._zeros(p) for p in parameters]
 
     @torch.no_grad()
     def step(self) -> None:
         """One update from the gradients in `.grad`."""
         self.num_steps += 1 - self.failed
         parameters = [(p, group["lr"]) for group in self.param_groups for p in group["params"]]
+        told = (self.num_steps, self.failed, self.betas, self.weight_decay)
         for (p, rate), state in zip(parameters, self.states, strict=True):
             if p.grad is None:
                 continue
-            tensors = [tensor.view(-1) for tensor in (p, p.grad, *state)]
-            _compiled()(*tensors, rate, self.num_steps, self.failed, self.betas, self.weight_decay)
+            flat = [tensor.view(-1) for tensor in (p, p.grad, *state)]
+            if self.passage is None:
+                _compiled()(*flat, rate, *told)
+                continue
+            for weight, grad, *waiting in zip(*(tensor.split(PIECE) for tensor in flat), strict=True):
+                with self.passage.through(waiting) as here:
+                    _compiled()(weight, grad, *here, rate, *told)
+
+    def _zeros(self, p: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """A parameter's rest and its two moments."""
+        if self.passage is None:
+            return torch.zeros_like(p, dtype=torch.int16), torch.zeros_like(p), torch.zeros_like(p)
+        rest, first, second = (torch.zeros(p.shape, dtype=kind, pin_memory=True) for kind in Passage.KINDS)
+        return rest, first, second
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the parameters."""
+        if self.passage:
+            self.passage.outgoing.synchronize()
         return {"num_steps": self.num_steps, "states": [list(state) for state in self.states]}
 
     @torch.no_grad()
     def load_state_dict(self, stored: dict[str, Any]) -> None:
         """Take up a stored state."""
+        if self.passage:
+            self.passage.outgoing.synchronize()
         self.num_steps.copy_(stored["num_steps"])
         for state, other in zip(self.states, stored["states"], strict=True):
             for tensor, new in zip(state, other, strict=True):
                 tensor.copy_(new)
+
+
+class Passage:
+    """Two buffers on a GPU through which states pass, on streams of their own: in, the step, out."""
+
+    KINDS = (torch.int16, torch.bfloat16, torch.bfloat16)
+
+    def __init__(self, device: torch.device) -> None:
+        self.incoming, self.outgoing = torch.cuda.Stream(device), torch.cuda.Stream(device)
+        self.buffers = [[torch.empty(PIECE, dtype=kind, device=device) for kind in self.KINDS] for _ in range(2)]
+        self.is_free = [torch.cuda.Event() for _ in self.buffers]
+        self.turn = 0
+
+    @contextlib.contextmanager
+    def through(self, waiting: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
+        """The states on the GPU, (n,) each as they wait in pinned memory; what becomes of them goes back there."""
+        here = [buffer[: len(tensor)] for buffer, tensor in zip(self.buffers[self.turn], waiting, strict=True)]
+        now, is_free = torch.cuda.current_stream(), self.is_free[self.turn]
+        with torch.cuda.stream(self.incoming):
+            self.incoming.wait_event(is_free)  # what went out last time, and with it all pieces before
+            _copy(waiting, here)
+        now.wait_stream(self.incoming)
+        yield here
+        self.outgoing.wait_stream(now)
+        with torch.cuda.stream(self.outgoing):
+            _copy(here, waiting)
+            is_free.record(self.outgoing)
+        self.turn = 1 - self.turn
+
+
+def _copy(tensors: Sequence[torch.Tensor], into: Sequence[torch.Tensor]) -> None:
+    for tensor, to in zip(tensors, into, strict=True):
+        to.copy_(tensor, non_blocking=True)
 
 
 @functools.cache

@@ -95,6 +95,8 @@ class Steps:
         if self.is_fixed:
             self.backward = recorded(self._backward)
         self.optimizer.zero_gradients()
+        if self.optimizer.is_offloaded:  # as long as the states' way, which no launch could shorten
+            return
         self.optimizer.failed.fill_(1)  # warming up moves nothing
         self.update = recorded(self._update)
         self.optimizer.failed.zero_()

@@ -21,9 +21,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-Source = Literal["document", "view", "question", "unknown", "replay", "chat"]
-SOURCES: tuple[Source, ...] = ("document", "view", "question", "unknown", "replay", "chat")
-ANSWERS: tuple[Source, ...] = ("question", "unknown")  # their learned tokens are answers
+Source = Literal["document", "view", "question", "replay", "chat"]
+SOURCES: tuple[Source, ...] = ("document", "view", "question", "replay", "chat")
 HELD_VALUES = 2**16
 
 
@@ -100,7 +99,7 @@ def fitted(example: Example, row_tokens: int) -> list[Example]:
     size = len(example.ids)
     if size <= row_tokens:
         return [example]
-    if example.source in (*ANSWERS, "chat"):
+    if example.source in ("question", "chat"):
         return []
     return [
         Example(
