@@ -68,8 +68,8 @@ ROWS = {
         ("4 × 2,048", "ishibumi, fp8, blockwise attention", f"ishibumi {SMALL_FP8} --without causal"),
         ("4 × 2,048", "ishibumi, fp8, every A by itself", f"ishibumi {SMALL_FP8} --without together"),
         ("1 × 2,048", "ishibumi, nf4", f"ishibumi {NF4} --optimizer offloaded"),
-        ("1 × 2,048", "ishibumi, nf4, moments on the GPU", f"ishibumi {NF4} --optimizer small"),
         ("1 × 2,048", "Unsloth, default, 4-bit", f"unsloth {NF4}"),
+        ("1 × 2,048", "ishibumi, nf4, moments on the GPU", f"ishibumi {NF4} --optimizer small"),
         ("4 × 2,048", "ishibumi, fp8, layers computed twice", f"ishibumi {SMALL_FP8} --recompute full"),
         (
             "4 × 2,048",
