@@ -44,13 +44,16 @@ def print_result(args: argparse.Namespace, found: dict[str, Any], began: float) 
     """One line: the median of the steps after those to warm up, memory, losses."""
     import torch
 
+    from ishibumi.memory import peak_bytes
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     seconds = statistics.median(found.pop("seconds")[NUM_WARM_UP : args.steps])
     losses = found.pop("losses")
     found |= {
         "trainer": args.trainer,
         "tokens_per_second": round(args.rows * args.row_tokens / seconds),
         "seconds_per_step": round(seconds, 4),
-        "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 1) if torch.cuda.is_available() else None,
+        "peak_gib": round(found.get("peak_bytes", peak_bytes(device)) / 2**30, 1),
         "loss_first": round(losses[0], 4),
         "loss_last": round(losses[args.steps - 1], 4),
         "wall_seconds": round(time.monotonic() - began),
@@ -134,7 +137,9 @@ def with_ishibumi(args: argparse.Namespace, on_step: Callable[[Any], None] = lam
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
         history = train(model.network, trainables, plan, settings, Path(directory), on_step=on_step)
-    return {"seconds": [r.seconds for r in history], "losses": [r.loss for r in history], **how}
+    # Memory is read where training ends: then what stood in 8 or 4 bits comes back.
+    seconds, losses = [r.seconds for r in history], [r.loss for r in history]
+    return {"seconds": seconds, "losses": losses, "peak_bytes": history[-1].peak_bytes, **how}
 
 
 def with_unsloth(args: argparse.Namespace) -> dict[str, Any]:

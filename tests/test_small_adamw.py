@@ -1,8 +1,10 @@
 """AdamW with bf16 moments: near torch's in fp32, exact in its masters, and still where a step failed."""
 
+import pytest
 import torch
 from torch import nn
 
+from ishibumi.training import small_adamw
 from ishibumi.training.small_adamw import SmallAdamW, joined, parted
 
 
@@ -63,3 +65,27 @@ def test_a_stored_state_goes_on_bit_for_bit() -> None:
         return joined(parameter.detach(), ours.states[0][0])
 
     assert torch.equal(run(3), run(99))
+
+
+@pytest.mark.gpu
+def test_moments_in_the_cpus_memory_move_weights_as_those_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(small_adamw, "PIECE", 1000)  # 5 pieces of a matrix through two buffers
+
+    def run(offloaded: bool) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        torch.manual_seed(0)
+        parameters = [
+            nn.Parameter(torch.randn(50, 97).bfloat16().cuda()),
+            nn.Parameter(torch.ones(7).bfloat16().cuda()),
+        ]
+        groups = [{"params": parameters, "lr": torch.tensor(1e-2, device="cuda")}]
+        ours = SmallAdamW(groups, (0.9, 0.99), 0.1, torch.zeros((), device="cuda"), offloaded=offloaded)
+        for _ in range(5):
+            for parameter in parameters:
+                parameter.grad = torch.randn_like(parameter)
+            ours.step()
+        stored = [tensor.cpu() for state in ours.state_dict()["states"] for tensor in state]
+        return torch.cat([p.detach().flatten().cpu() for p in parameters]), stored
+
+    (weights, states), (same, same_states) = run(True), run(False)
+    assert torch.equal(weights, same)
+    assert all(torch.equal(a, b) for a, b in zip(states, same_states, strict=True))

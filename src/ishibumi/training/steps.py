@@ -96,6 +96,7 @@ class Steps:
             self.backward = recorded(self._backward)
         self.optimizer.zero_gradients()
         if self.optimizer.is_offloaded:  # as long as the states' way, which no launch could shorten
+            self.loss.zero_()
             return
         self.optimizer.failed.fill_(1)  # warming up moves nothing
         self.update = recorded(self._update)
