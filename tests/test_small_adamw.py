@@ -67,6 +67,7 @@ def test_a_stored_state_goes_on_bit_for_bit() -> None:
     assert torch.equal(run(3), run(99))
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_moments_in_the_cpus_memory_move_weights_as_those_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(small_adamw, "PIECE", 1000)  # 5 pieces of a matrix through two buffers

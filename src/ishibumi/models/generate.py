@@ -3,6 +3,7 @@
 Axes: B prompts in a batch, T tokens, V vocabulary.
 """
 
+import contextlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ import torch.nn.functional as F
 from transformers import DynamicCache
 
 from ishibumi.models.load import LoadedModel
+from ishibumi.models.packing import packed
 
 OnBatch = Callable[[int, int], None]
 BLOCK = 512  # tokens of a vocabulary
+WORTH_PACKING = 4  # prompts: fewer are made while the matrices are put in order
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,14 @@ def generate_replies(
     """
     order = sorted(range(len(prompts_ids)), key=lambda i: len(prompts_ids[i]))
     replies: dict[int, Reply] = {}
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        drawn = Sampling(sampling.temperature, [sampling.seeds[i] for i in chosen]) if sampling else None
-        said = _decode_batch(model, [prompts_ids[i] for i in chosen], max_new_tokens, stop_texts, drawn)
-        replies |= {i: _finish(model, *of_prompt, stop_texts) for i, of_prompt in zip(chosen, said, strict=True)}
-        if on_batch:
-            on_batch(len(replies), len(order))
+    with packed(model.network) if len(order) >= WORTH_PACKING else contextlib.nullcontext():
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            drawn = Sampling(sampling.temperature, [sampling.seeds[i] for i in chosen]) if sampling else None
+            said = _decode_batch(model, [prompts_ids[i] for i in chosen], max_new_tokens, stop_texts, drawn)
+            replies |= {i: _finish(model, *of_prompt, stop_texts) for i, of_prompt in zip(chosen, said, strict=True)}
+            if on_batch:
+                on_batch(len(replies), len(order))
     return [replies[i] for i in range(len(prompts_ids))]
 
 

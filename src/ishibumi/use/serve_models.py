@@ -19,6 +19,7 @@ from ishibumi.exam.questions import Question
 from ishibumi.exam.retrieval import Index, index_documents
 from ishibumi.models.chat_format import Message
 from ishibumi.models.load import LoadedModel, load_finished, load_model
+from ishibumi.models.packing import pack
 from ishibumi.settings import Arm, ExamSettings
 from ishibumi.use.show import list_documents
 
@@ -56,8 +57,10 @@ def stop_texts(arm: Arm) -> tuple[str, ...]:
 
 
 def load_models(run: Run) -> Models:
-    """Everything that can be asked. Raises ArtifactError where the run is not finished."""
-    return with_base(run, load_engraved(run))
+    """Everything that can be asked, by many at once. Raises ArtifactError where the run is not finished."""
+    models = with_base(run, load_engraved(run))
+    pack(*(model.network for model in models.networks.values()))
+    return models
 
 
 def load_engraved(run: Run) -> LoadedModel:
