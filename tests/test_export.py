@@ -171,6 +171,8 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_written(
     code, _, err = call("export", path, "--out", tmp_path / "mine")
     assert code == 2 and "is there already and is not an export." in err
     assert (tmp_path / "mine" / "thesis.txt").exists()
+    code, _, err = call("export", path, "--format", "adapter", "--quantization", "q8_0", "--out", tmp_path / "out")
+    assert code == 2 and "An adapter is written as it was trained, not in q8_0." in err
     code, _, err = call("export", path, "--quantization", "q8_0", "--out", tmp_path / "out")
     assert code == 2 and "A merged model cannot be q8_0." in err
     code, _, err = call("export", path, "--run-dir", tmp_path / "none", "--out", tmp_path / "out")

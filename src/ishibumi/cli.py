@@ -220,8 +220,9 @@ def export(
     ] = "merged",
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to put it; else beside the run.")] = None,
     quantization: Annotated[
-        Literal["f32", "bf16", "q8_0", "q4_k_m"], typer.Option(help="The number format; the last two for gguf only.")
-    ] = "bf16",
+        Literal["f32", "bf16", "q8_0", "q4_k_m"] | None,
+        typer.Option(help="The number format; the last two for gguf only. bf16 if left out."),
+    ] = None,
     base_license: Annotated[str, typer.Option(metavar="TEXT", help="The base model's licence, for the card.")] = "",
     data_license: Annotated[str, typer.Option(metavar="TEXT", help="The documents' licence, for the card.")] = "",
     set_: SetOption = None,
@@ -233,10 +234,12 @@ def export(
     """
     with edge() as display:
         loaded = load_run(settings, set_, run_dir)
+        from ishibumi import artifacts
         from ishibumi.use.export import Licences
         from ishibumi.use.export import export as write_export
 
-        kind = format_ if format_ == "adapter" else f"{format_}-{quantization}"
+        artifacts.load(loaded.run_dir / "sft")  # refused before anything is said
+        kind = format_ if format_ == "adapter" else f"{format_}-{quantization or 'bf16'}"
         directory = out or loaded.run_dir.with_name(f"{loaded.run_dir.name}-{kind}")
         licences = Licences(base_license, data_license)
         display.note(EXPORTING[display.language].format(directory=directory))

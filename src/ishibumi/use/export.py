@@ -41,9 +41,9 @@ LICENCES = Licences()
 
 
 def export(
-    run: Run, form: Format, out: Path, *, quantization: Quantization = "bf16", licences: Licences = LICENCES
+    run: Run, form: Format, out: Path, *, quantization: Quantization | None = None, licences: Licences = LICENCES
 ) -> Artifact:
-    """The finished export at `out`; made only if it is not there yet.
+    """The finished export at `out`, in bf16 unless told otherwise; made only if it is not there yet.
 
     Raises ArtifactError before the run is finished, UsageError for a model that cannot be exported, for a missing
     package and for a directory with something else in it, ModelError where what was written is not the finished model.
@@ -51,6 +51,13 @@ def export(
     finished = artifacts.load(run.run_dir / "sft")
     _refuse_other(out)
     _refuse_missing(form)
+    if form == "adapter" and quantization:
+        raise UsageError(
+            f"An adapter is written as it was trained, not in {quantization}.",
+            hint="Leave --quantization out, or use --format merged or gguf.",
+            hint_ja="--quantization を外すか、--format merged か gguf を使ってください。",
+        )
+    quantization = quantization or "bf16"
     if form == "merged" and quantization not in ("f32", "bf16"):
         raise UsageError(
             f"A merged model cannot be {quantization}.",
