@@ -19,8 +19,8 @@ def test_logits_are_the_same_and_the_network_comes_back(kind: str, monkeypatch: 
         plain = network(input_ids=IDS).logits
         with packed(network):
             assert torch.allclose(network(input_ids=IDS).logits, plain, rtol=1e-5, atol=1e-6)
-            monkeypatch.setattr(packing, "FEW", 1)
-            assert torch.equal(network(input_ids=IDS).logits, plain)  # many tokens go through the matrix itself
+            monkeypatch.setattr(packing, "WORTH", range(1))
+            assert torch.equal(network(input_ids=IDS).logits, plain)  # through the matrix itself
         assert torch.equal(network(input_ids=IDS).logits, plain)
     assert not any("forward" in vars(module) for module in network.modules())
 

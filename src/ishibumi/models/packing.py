@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 TOKENS = 32  # at once, which the order is made for
-FEW = 128  # tokens: with more, as when a prompt is read, the usual product is as fast or faster
+WORTH = range(4, 129)  # tokens at once; with others, one reply or a prompt that is read, the usual product is as fast
 
 
 def can_pack(network: nn.Module) -> bool:
@@ -38,7 +38,7 @@ def packed(network: nn.Module) -> Iterator[None]:
 
 @torch.no_grad()
 def pack(*networks: nn.Module) -> dict[nn.Linear, torch.Tensor]:
-    """Put a packed copy beside each linear layer's matrix: few tokens go through it, many through the matrix itself.
+    """Put a packed copy beside each linear layer's matrix: some tokens go through it, one or many through the matrix.
 
     Networks that share a matrix share the copy. Returns each layer's; none where the CPU has no use for it.
     """
@@ -57,7 +57,7 @@ def pack(*networks: nn.Module) -> dict[nn.Linear, torch.Tensor]:
 def _multiply(linear: nn.Linear, weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """(…, in) → (…, out)."""
     flat = x.flatten(0, -2)
-    if len(flat) > FEW:
+    if len(flat) not in WORTH:
         return F.linear(x, linear.weight, linear.bias)
     out: torch.Tensor = torch.ops.mkldnn._linear_pointwise(flat, weight, linear.bias, "none", [], "")
     return out.view(*x.shape[:-1], -1)
