@@ -145,6 +145,21 @@ def test_weights_and_optimizer_are_counted_to_the_byte() -> None:
     assert 0 <= found.optimizer - num_trained * (4 + 4 + 8) < 1000  # master, gradient, moments
 
 
+def test_offloaded_moments_are_not_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ishibumi.training.forecast.PIECE", 100)
+
+    def on_gpu(optimizer: str) -> Forecast:
+        make = partial(empty_network, tiny.network("llama").config, "bfloat16", "cpu")
+        return forecast(make, 2, chosen(targets=ALL, optimizer=optimizer), is_gpu=True)
+
+    plain, small, offloaded = map(on_gpu, ("adamw", "small", "offloaded"))
+    network = tiny.network("llama")
+    trained = sum(p.numel() for t in attach(network, chosen(targets=ALL), 1) for p in t.parameters)
+    assert 0 <= small.optimizer - 8 * trained < 1000  # a gradient, three states of two bytes, a few scalars
+    assert 0 <= offloaded.optimizer - 12 * 100 < 1000
+    assert offloaded.peak < small.peak < plain.peak
+
+
 def test_operations_are_four_a_frozen_weight_six_a_trained_one_and_attention() -> None:
     wide = LlamaForCausalLM(small_config(num_hidden_layers=1, hidden_size=64, vocab_size=300))
     wide_trainables = attach(wide, tiny.settings(targets=["q_proj"]), 1)

@@ -66,7 +66,7 @@ def fitting_forecast(
         found = stage_forecast(model, directory, settings)
     if found.peak <= usable:
         return found, settings
-    for changes in _smaller(settings):
+    for changes in _smaller(settings, model):
         smaller = stage_forecast(model, directory, settings.model_copy(update=changes))
         if smaller.peak <= usable:
             flags = " ".join(f"--set {stage}.{key}={value}" for key, value in changes.items())
@@ -78,7 +78,7 @@ def fitting_forecast(
     raise _too_large(stage, found, usable, more, more_ja)
 
 
-def _smaller(settings: TrainSettings) -> Iterator[dict[str, Any]]:
+def _smaller(settings: TrainSettings, model: ModelSettings) -> Iterator[dict[str, Any]]:
     """Changes that save memory, each with those before it; the cheapest in time first."""
     changes: dict[str, Any] = {}
     tokens = settings.tokens_per_pass
@@ -87,8 +87,13 @@ def _smaller(settings: TrainSettings) -> Iterator[dict[str, Any]]:
         changes["tokens_per_pass"] = tokens
         if tokens < settings.tokens_per_step:  # more at once than a step has changes nothing
             yield dict(changes)
-    for key, value in (("recompute", "full"), ("precision", "nf4"), ("row_tokens", settings.row_tokens // 2)):
-        if getattr(settings, key) != value and not (key == "precision" and settings.method == "full"):
+    has_bf16 = model.dtype != "float32" and pick_device(model.device).type == "cuda"  # what small moments are for
+    others = [("recompute", "full"), ("precision", "nf4"), ("row_tokens", settings.row_tokens // 2)]
+    if has_bf16:
+        others = [("optimizer", "small"), others[0], ("optimizer", "offloaded"), *others[1:]]
+    for key, value in others:
+        is_less = key == "optimizer" and value == "small" and settings.optimizer == "offloaded"
+        if getattr(settings, key) != value and not is_less and not (key == "precision" and settings.method == "full"):
             changes[key] = value
             yield dict(changes)
 
