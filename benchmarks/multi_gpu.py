@@ -81,7 +81,6 @@ def one(args: argparse.Namespace) -> None:
     """Train with ishibumi's own loop and print a line of JSON in the first process."""
     import shapes
     import torch
-    from transformers import LlamaConfig
 
     from ishibumi.models.load import LoadedModel, empty_network
     from ishibumi.settings import CptSettings
@@ -92,11 +91,7 @@ def one(args: argparse.Namespace) -> None:
     from ishibumi.training.trainer import train
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    llama_70b: dict[str, Any] = {
-        "vocab_size": 128_256, "hidden_size": 8192, "intermediate_size": 28_672, "num_hidden_layers": 80,
-        "num_attention_heads": 64, "num_key_value_heads": 8, "tie_word_embeddings": False,
-    }  # fmt: skip
-    config = LlamaConfig(**llama_70b) if args.shape == "70b" else shapes.config(args.shape)
+    config = shapes.config_70b() if args.shape == "70b" else shapes.config(args.shape)
     with joined(device.type):
         tokens = args.rows * args.row_tokens
         settings = CptSettings.model_validate({

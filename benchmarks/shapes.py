@@ -33,6 +33,16 @@ def config(shape: str) -> Any:
     )  # fmt: skip
 
 
+def config_70b() -> Any:
+    """The configuration of Llama 3's 70B, with the vocabulary and the shared keys and values that it has."""
+    from transformers import LlamaConfig
+
+    return LlamaConfig(
+        vocab_size=128_256, hidden_size=8192, intermediate_size=28_672, num_hidden_layers=80, num_attention_heads=64,
+        num_key_value_heads=8, tie_word_embeddings=False,
+    )  # fmt: skip
+
+
 def network(shape: str, device: str, dtype: torch.dtype = torch.bfloat16) -> Any:
     """The network, the same at every call on one kind of device."""
     from transformers import AutoModelForCausalLM

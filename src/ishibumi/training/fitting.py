@@ -11,12 +11,16 @@ import torch
 from ishibumi.errors import UsageError
 from ishibumi.models.load import empty_network, number_format, pick_device, read_config
 from ishibumi.settings import ModelSettings, Settings, TrainSettings
+from ishibumi.training.compiled import WIDE
 from ishibumi.training.flops import seconds_at_best
 from ishibumi.training.forecast import Forecast, forecast
 from ishibumi.training.precision import precision_on
 
 GPU_SHARE = 0.94  # of a GPU's memory; the rest is the driver's and lost between blocks
-EFFICIENCY = {"cuda": 0.4, "cpu": 0.7}  # of the best speed of large products, with all that is between them
+# of the best speed of large products, with all that is between them (benchmarks/foretold.py)
+EFFICIENCY = {"cuda": 0.5, "cpu": 0.7}
+EFFICIENCY_NARROW = 0.29  # of models less than WIDE, on a GPU
+GPU_STEP = 0.009  # seconds of a step beside its products: launches, the update, waiting
 MAX_PROMPT_TOKENS = 1536 + 256  # a passage as the exam cuts it, and the question
 PROGRAM_BYTES = 1 << 30  # Python, PyTorch and the tokenizer, in a CPU's memory
 
@@ -131,13 +135,21 @@ def forecast_lines(settings: Settings, base: Path, *, has_chats: bool) -> list[s
     for stage, of_stage in stages.items():
         found, used = fitting_forecast(stage, model, base, of_stage, usable)
         at_best = seconds_at_best(found.flops, found.flops_in_8_bits, device, dtype)
-        time = f"; {_time(at_best / EFFICIENCY[device.type], used)}" if at_best else ""
+        hidden_size = read_config(base).hidden_size
+        time = f"; {_time(seconds_to_expect(at_best, device.type, hidden_size), used)}" if at_best else ""
         lines.append(f"{stage}: {gib(found.peak)} of {gib(usable)} memory ({told(found)}){time}")
     needed = exam_bytes(read_config(base), settings)
     if needed > usable:
         hint = f"--set exam.batch_questions={max(1, settings.exam.batch_questions * usable // (2 * needed))}"
         raise UsageError(f"The exam will not fit: {gib(needed)} of {gib(usable)} memory.", hint=hint, hint_ja=hint)
     return [*lines, f"exam: {gib(needed)} of {gib(usable)} memory"]
+
+
+def seconds_to_expect(at_best: float, device_type: str, hidden_size: int) -> float:
+    """Seconds of a step that takes `at_best` at the machine's best speed."""
+    if device_type == "cpu":
+        return at_best / EFFICIENCY["cpu"]
+    return GPU_STEP + at_best / (EFFICIENCY["cuda"] if hidden_size >= WIDE else EFFICIENCY_NARROW)
 
 
 def _time(seconds: float, settings: TrainSettings) -> str:
