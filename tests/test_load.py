@@ -130,12 +130,23 @@ def test_a_hub_id_is_found_in_the_cache_and_only_there(tmp_path: Path) -> None:
     assert load_model(settings("owner/tiny"), tmp_path).name == "owner/tiny"
 
 
-@pytest.mark.parametrize("name", ["owner/none", "no-such-package", "Qwen2.5-0.5B", "../none", "a b", "x.safetensors"])
+@pytest.mark.parametrize("name", ["owner/none", "no-such-package", "Qwen2.5-0.5B", "a b", "x.safetensors"])
 def test_a_name_that_leads_nowhere_says_where_it_was_looked_for(name: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError) as caught:
         find_base(name, tmp_path)
     assert caught.value.message.startswith(f"No base model «{name}»: not a directory or .gguf file (")
     assert f"ishibumi fetch {name}" in caught.value.hint and caught.value.hint_ja
+
+
+def test_a_path_that_leads_nowhere_tells_what_is_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "models" / "gemma").mkdir(parents=True)
+    (tmp_path / "models" / "notes.txt").touch()
+    with pytest.raises(ModelError, match=r"There is no model directory .*gema") as caught:
+        find_base("./models/gema", tmp_path)
+    assert caught.value.hint == f"Check model.base. In {tmp_path / 'models'}: gemma."
+    with pytest.raises(ModelError) as caught:
+        find_base("../none/gemma", tmp_path)
+    assert "no directory and no .gguf file" in caught.value.hint and "pip" not in caught.value.hint_ja
 
 
 def test_a_missing_gguf_and_a_broken_one_are_told(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ from ishibumi.errors import ModelError
 from ishibumi.models.chat_format import ChatFormat, chat_format
 from ishibumi.settings import ModelSettings
 
+MOST_NAMED = 8  # of a folder's models in a hint
+
 
 @dataclass(frozen=True)
 class LoadedModel:
@@ -157,6 +159,14 @@ def find_base(name: str, base_dir: Path) -> Path:
         return _from_package(module_name)
     if found := _in_hub_cache(name):
         return found
+    if name.startswith((".", "/", "~")):  # surely a path, and no package to install
+        beside = [p for p in path.parent.glob("*") if p.is_dir() or p.suffix == ".gguf"]
+        there = ", ".join(sorted(p.name for p in beside)[:MOST_NAMED])
+        raise ModelError(
+            f"There is no model directory {path}.",
+            hint=f"Check model.base. In {path.parent}: {there or 'no directory and no .gguf file'}.",
+            hint_ja=f"model.base を確認してください。{path.parent} にあるもの：{there or 'なし'}。",
+        )
     raise ModelError(
         f"No base model «{name}»: not a directory or .gguf file ({path}), not an installed package, "
         "not in the hub cache.",
