@@ -8,7 +8,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from ishibumi.cli_edge import arguments_again, command, edge, load_run, overrides_of, stopping, tell_result
+from ishibumi.cli_edge import (
+    arguments_again,
+    command,
+    edge,
+    load_run,
+    load_run_to_read,
+    overrides_of,
+    stopping,
+    tell_result,
+)
 from ishibumi.errors import UsageError
 
 app = typer.Typer(
@@ -82,7 +91,7 @@ def run(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, run_d
 def check(settings: SettingsFile = DEFAULT_SETTINGS, set_: SetOption = None, run_dir: RunDirOption = None) -> None:
     """Read all inputs, say what a run would do, train nothing."""
     with edge():
-        loaded = load_run(settings, set_, run_dir)
+        loaded = load_run_to_read(settings, set_, run_dir)
         from ishibumi.checking import check as what_it_would_do
 
         for line in what_it_would_do(loaded):
@@ -365,7 +374,7 @@ def main() -> None:
 
 def _run_until(stage: str, settings: Path, set_: list[str] | None, run_dir: Path | None) -> None:
     with edge(can_go_on=True) as display:
-        loaded = load_run(settings, set_, run_dir)
+        loaded = load_run_to_read(settings, set_, run_dir)
         if stage == "corpus":
             from ishibumi.corpus_stage import run_corpus as make
         else:

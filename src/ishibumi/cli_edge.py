@@ -59,6 +59,15 @@ def load_run(settings: Path, set_: list[str] | None, run_dir: Path | None) -> "R
     return config.load(settings, overrides_of(set_, run_dir))
 
 
+def load_run_to_read(settings: Path, set_: list[str] | None, run_dir: Path | None) -> "Run":
+    """The same where documents are to be read. A path that leads nowhere is refused before PyTorch takes its seconds."""
+    from ishibumi.corpus.readers.files import refuse_absent
+
+    run = load_run(settings, set_, run_dir)
+    refuse_absent([run.resolve(path) for path in run.settings.documents.paths])
+    return run
+
+
 def overrides_of(set_: list[str] | None, run_dir: Path | None) -> dict[str, str]:
     """Key → value of --set and --run-dir. Raises UsageError for a flag without =."""
     overrides: dict[str, str] = {}

@@ -95,6 +95,11 @@ class Plan:
         by_row = sorted(int(learned[row].sum()) for row in self.rows)
         return sum(by_row[-self.rows_per_pass(tokens_per_pass) :])
 
+    @property
+    def learned_share(self) -> float:
+        """Of the tokens, those that are learned."""
+        return float(self.store.learned.mean())
+
     def num_tokens(self, rows: Sequence[Sequence[int]]) -> int:
         """Tokens in some rows, padding not counted."""
         lengths = self.store.lengths

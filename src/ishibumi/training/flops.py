@@ -24,9 +24,13 @@ CPU_TEST_SECONDS = 0.3
 
 
 def flops_per_token(
-    network: nn.Module, trainables: Sequence[Trainable], row_tokens: int, num_words: int | None = None
+    network: nn.Module,
+    trainables: Sequence[Trainable],
+    row_tokens: int,
+    num_words: int | None = None,
+    learned_share: float = 1.0,
 ) -> float:
-    """Operations for each token of a row, forward and backward, where the head has `num_words` rows or all."""
+    """Operations for each token of a row, both ways; learned ones go through `num_words` rows of the head, or all."""
     trained = {id(p) for t in trainables for p in t.parameters}
     head = network.get_output_embeddings().weight  # type: ignore[operator]
     matrices = [
@@ -35,7 +39,7 @@ def flops_per_token(
     rounded = [2 * m.packed.numel() for m in network.modules() if isinstance(m, Nf4Linear)]
     products = 4 * sum(rounded) + flops_in_8_bits(network)
     products += sum((6 if id(p) in trained else 4) * p.numel() for p in matrices)
-    products += (6 if id(head) in trained else 4) * (num_words or head.shape[0]) * head.shape[1]
+    products += learned_share * (6 if id(head) in trained else 4) * (num_words or head.shape[0]) * head.shape[1]
     config = network.config  # type: ignore[union-attr]
     head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads  # type: ignore[union-attr, operator]
     # QKᵀ and PV, 2 operations each and thrice (forward, two gradients), over the half of the row that is seen.

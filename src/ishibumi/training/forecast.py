@@ -16,7 +16,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
 
-from ishibumi.settings import TrainSettings
+from ishibumi.settings import SftSettings, TrainSettings
 from ishibumi.training.adapters import attach
 from ishibumi.training.batches import Batch
 from ishibumi.training.compiled import _forwards, _layers, recomputed_layers
@@ -35,6 +35,7 @@ KEPT_BY_COMPILER = [
 ]
 
 WORDS_OF_TEXTS = 4_000  # that a stage's texts have beside a vocabulary_sample, by guess
+REPLIES = 0.5  # of the tokens of conversations, by guess: what is learned, and costs a head
 SMALL = (2, 4)  # layers of the networks that stand for deeper ones
 
 
@@ -96,7 +97,8 @@ def _simulate(
         head_VD = network.get_output_embeddings().weight  # type: ignore[operator]
         samples = settings.vocabulary_sample > 0 and not head_VD.requires_grad
         num_words = min(len(head_VD), settings.vocabulary_sample + WORDS_OF_TEXTS) if samples else None
-        flops = flops_per_token(network, trainables, settings.row_tokens, num_words) * tokens
+        learned_share = REPLIES if isinstance(settings, SftSettings) else 1.0
+        flops = flops_per_token(network, trainables, settings.row_tokens, num_words, learned_share) * tokens
         plain = list(network.parameters())
         with frozen_in(network, settings.precision), _kept(network, settings, is_compiled):
             in_8_bits = flops_in_8_bits(network) * tokens

@@ -92,7 +92,8 @@ def train(
     steps = Steps(network, optimizer, plan.most_learned(settings.tokens_per_pass), words)
     launched: deque[_Launched] = deque()
 
-    flops = flops_per_token(network, trainables, settings.row_tokens, len(words.ids_C) if words else None)
+    num_words = len(words.ids_C) if words else None
+    flops = flops_per_token(network, trainables, settings.row_tokens, num_words, plan.learned_share)
     at_best = seconds_at_best(flops, flops_in_8_bits(network), device, network.dtype)  # type: ignore[arg-type]
     work = at_best and at_best / num_ranks()
     saved_at, save_cost = time.monotonic(), 0.0

@@ -39,6 +39,12 @@ def read_items(paths: Sequence[Path], columns: ColumnSettings = ALL_COLUMNS) -> 
         yield from items_in(found, columns)
 
 
+def refuse_absent(paths: Sequence[Path]) -> None:
+    """Raise InputError for the first of `paths` that is not there, matches nothing or is of no kind that is read."""
+    for path in paths:
+        next(find_files([path], readable=SUFFIXES), None)
+
+
 def items_in(found: FoundFile, columns: ColumnSettings) -> Iterator[Item]:
     """What stands in one file, its rows and in their places what is not read; or `found` itself if it is no file."""
     for source in sources_in(found, readable=SUFFIXES) if isinstance(found, FileToRead) else (found,):
