@@ -273,3 +273,14 @@ def test_what_init_shows_behind_a_hash_is_what_counts(tmp_path: Path) -> None:
     assert len(tomllib.loads(uncommented)["cpt"]) >= 4
     path.write_text(uncommented, encoding="utf-8")
     assert config.load(path).settings == shown
+
+
+@pytest.mark.parametrize("verb", ["run", "check"])
+def test_documents_that_are_not_there_are_told_before_pytorch_is_imported(verb: str, tmp_path: Path) -> None:
+    path = tmp_path / "ishibumi.toml"
+    path.write_text('[model]\nbase = "none"\n[documents]\npaths = ["nwes/*.jsonl"]\n')
+    words = [sys.executable, "-X", "importtime", "-m", "ishibumi", verb, str(path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "nwes" in done.stderr.splitlines()[-2]
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "ishibumi.corpus.readers.files" in imported and "torch" not in imported

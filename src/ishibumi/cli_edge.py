@@ -60,7 +60,7 @@ def load_run(settings: Path, set_: list[str] | None, run_dir: Path | None) -> "R
 
 
 def load_run_to_read(settings: Path, set_: list[str] | None, run_dir: Path | None) -> "Run":
-    """The same where documents are to be read. A path that leads nowhere is refused before PyTorch takes its seconds."""
+    """The same where documents are read: a path that leads nowhere is refused before PyTorch is imported."""
     from ishibumi.corpus.readers.files import refuse_absent
 
     run = load_run(settings, set_, run_dir)
