@@ -164,6 +164,7 @@ def _time(seconds: float, settings: TrainSettings) -> str:
 def exam_bytes(config: Any, settings: Settings) -> int:
     """Weights, keys and values of a batch of questions with the longest passages, its logits, a layer's own results."""
     weights = sum(p.nbytes for p in empty_network(config, number_format(settings.model)).parameters())
+    weights *= 2 if pick_device(settings.model.device).type == "cpu" else 1  # with what is packed
     exam, number = settings.exam, 2 if number_format(settings.model) == "bfloat16" else 4
     head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     num_tokens = exam.batch_questions * (MAX_PROMPT_TOKENS + exam.max_new_tokens)
