@@ -47,6 +47,8 @@ class SmallAdamW:
         self.num_steps += 1 - self.failed
         parameters = [(p, group["lr"]) for group in self.param_groups for p in group["params"]]
         told = (self.num_steps, self.failed, self.betas, self.weight_decay)
+        if self.passage:
+            self.passage.incoming.wait_stream(self.passage.outgoing)  # the last step's states are back
         for (p, rate), state in zip(parameters, self.states, strict=True):
             if p.grad is None:
                 continue
@@ -99,7 +101,7 @@ class Passage:
         here = [buffer[: len(tensor)] for buffer, tensor in zip(self.buffers[self.turn], waiting, strict=True)]
         now, is_free = torch.cuda.current_stream(), self.is_free[self.turn]
         with torch.cuda.stream(self.incoming):
-            self.incoming.wait_event(is_free)  # what went out last time, and with it all pieces before
+            self.incoming.wait_event(is_free)
             _copy(waiting, here)
         now.wait_stream(self.incoming)
         yield here
