@@ -30,7 +30,7 @@ TOKENIZERS: dict[str, Callable[[], PreTrainedTokenizerFast]] = {
     "llama-bpe": lambda: tiny_tokenizers.byte_level("llama-bpe"),
     "gpt-2": lambda: tiny_tokenizers.byte_level("gpt-2"),
 }
-QUESTIONS = ["首都は？", "Who won the final?"]
+QUESTIONS = ["首都は？", "Who won the final?", "得点者は？", "Where?", "何分に決まった？", "And the score?"]
 
 
 def save(directory: Path, kind: str, tokenizer: str, **changes: Any) -> LoadedModel:
@@ -64,7 +64,7 @@ def test_llama_cpp_reads_the_same_ids_and_computes_the_same_loss(
     proof = prove_gguf(written(model, tmp_path, "f32"), model, "f32", sample_strings([]), QUESTIONS)
     assert proof["strings_with_equal_token_ids"] == 200
     assert proof["mean_loss_in_llama_cpp"] == pytest.approx(proof["mean_loss"], rel=1e-4)
-    assert proof["replies_equal"] >= 1  # one of two may differ where two words are as likely
+    assert proof["replies_equal"] >= 3  # some may differ where two words are as likely
 
 
 @pytest.mark.parametrize("quantization", ["bf16", "q8_0"])
