@@ -20,6 +20,7 @@ GPU_SHARE = 0.94  # of a GPU's memory; the rest is the driver's and lost between
 # of the best speed of large products, with all that is between them (benchmarks/foretold.py)
 EFFICIENCY = {"cuda": 0.5, "cpu": 0.7}
 EFFICIENCY_NARROW = 0.29  # of models less than WIDE, on a GPU
+OPTIMIZERS = ("adamw", "small", "offloaded")  # each with less on the GPU than the one before
 GPU_STEP = 0.009  # seconds of a step beside its products: launches, the update, waiting
 MAX_PROMPT_TOKENS = 1536 + 256  # a passage as the exam cuts it, and the question
 PROGRAM_BYTES = 1 << 30  # Python, PyTorch and the tokenizer, in a CPU's memory
@@ -64,13 +65,13 @@ def fitting_forecast(
 
     Raises UsageError where the stage needs more than `usable` bytes, with settings that fit if some do.
     """
-    found = stage_forecast(model, directory, settings)
-    if found.peak > usable and settings.recompute == "auto" and pick_device(model.device).type == "cuda":
+    found, on_gpu = stage_forecast(model, directory, settings), pick_device(model.device).type == "cuda"
+    if found.peak > usable and settings.recompute == "auto" and on_gpu:
         settings = settings.model_copy(update={"recompute": "full"})
         found = stage_forecast(model, directory, settings)
     if found.peak <= usable:
         return found, settings
-    for changes in _smaller(settings, model):
+    for changes in _smaller(settings, on_gpu):
         smaller = stage_forecast(model, directory, settings.model_copy(update=changes))
         if smaller.peak <= usable:
             flags = " ".join(f"--set {stage}.{key}={value}" for key, value in changes.items())
@@ -82,7 +83,7 @@ def fitting_forecast(
     raise _too_large(stage, found, usable, more, more_ja)
 
 
-def _smaller(settings: TrainSettings, model: ModelSettings) -> Iterator[dict[str, Any]]:
+def _smaller(settings: TrainSettings, on_gpu: bool) -> Iterator[dict[str, Any]]:
     """Changes that save memory, each with those before it; the cheapest in time first."""
     changes: dict[str, Any] = {}
     tokens = settings.tokens_per_pass
@@ -91,13 +92,10 @@ def _smaller(settings: TrainSettings, model: ModelSettings) -> Iterator[dict[str
         changes["tokens_per_pass"] = tokens
         if tokens < settings.tokens_per_step:  # more at once than a step has changes nothing
             yield dict(changes)
-    has_bf16 = model.dtype != "float32" and pick_device(model.device).type == "cuda"  # what small moments are for
-    others = [("recompute", "full"), ("precision", "nf4"), ("row_tokens", settings.row_tokens // 2)]
-    if has_bf16:
-        others = [("optimizer", "small"), others[0], ("optimizer", "offloaded"), *others[1:]]
-    for key, value in others:
-        is_less = key == "optimizer" and value == "small" and settings.optimizer == "offloaded"
-        if getattr(settings, key) != value and not is_less and not (key == "precision" and settings.method == "full"):
+    optimizers = OPTIMIZERS[OPTIMIZERS.index(settings.optimizer) + 1 :] if on_gpu else ()
+    others = (("recompute", "full"), ("precision", "nf4"), ("row_tokens", settings.row_tokens // 2))
+    for key, value in (*(("optimizer", name) for name in optimizers), *others):
+        if getattr(settings, key) != value and not (key == "precision" and settings.method == "full"):
             changes[key] = value
             yield dict(changes)
 
