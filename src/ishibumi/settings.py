@@ -260,7 +260,7 @@ class TrainSettings(Section):
     compile: Literal["auto", "always", "never"] = Field(
         default="auto", description="build fast kernels for the layers first; auto does where it pays in this run"
     )
-    optimizer: Literal["adamw", "small", "offloaded"] = Field(
+    optimizer: Literal["adamw", "small", "offloaded", "muon"] = Field(
         default="adamw",
         description="AdamW in fp32 (20 bytes a trained number), with bf16 moments and exact masters (10), or the same "
         "with 6 of them in the CPU's memory (4 on a GPU)",
