@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from ishibumi.training import loss as loss_module
-from ishibumi.training.loss import cross_entropy_sum, logit_gradients
+from ishibumi.training.loss import cross_entropy_sum, logit_gradients, token_losses
 
 NUM_TOKENS, HIDDEN, VOCABULARY = 23, 16, 101
 
@@ -93,18 +93,37 @@ def test_counts_weigh_words_in_the_normaliser() -> None:
 def test_the_gradients_that_a_gpu_makes_of_logits_are_those_of_cross_entropy() -> None:
     hidden, head, targets, weights = inputs(torch.float32)
     wanted, wanted_hidden, wanted_head = reference(hidden, head, targets, weights)
-    value, grad = logit_gradients((hidden @ head.T).detach(), targets, weights, None)
-    torch.testing.assert_close(value, wanted, rtol=1e-5, atol=1e-5)
+    logits = (hidden @ head.T).detach()
+    nll, right, grad = logit_gradients(logits, targets, weights, None)
+    assert torch.equal(right, logits.argmax(-1) == targets)
+    torch.testing.assert_close((nll * weights).sum(), wanted, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(grad @ head.detach() / 7, wanted_hidden, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(grad.T @ hidden.detach() / 7, wanted_head, rtol=1e-5, atol=1e-5)
     counts = torch.full((VOCABULARY,), 2.0).log()  # every word twice
-    doubled, _ = logit_gradients((hidden @ head.T).detach(), targets, weights, counts)
-    torch.testing.assert_close(doubled, wanted + weights.sum() * counts[0], rtol=1e-5, atol=1e-5)
+    doubled, _, _ = logit_gradients((hidden @ head.T).detach(), targets, weights, counts)
+    torch.testing.assert_close((doubled * weights).sum(), wanted + weights.sum() * counts[0], rtol=1e-5, atol=1e-5)
 
 
 def test_a_text_that_is_known_by_heart_still_has_a_gradient_in_bf16() -> None:
     logits = torch.tensor([[8.0, 0.0, 0.0]], dtype=torch.bfloat16)
-    _, grad = logit_gradients(logits, torch.tensor([0]), torch.ones(1), None)
+    _, _, grad = logit_gradients(logits, torch.tensor([0]), torch.ones(1), None)
     p = logits.double().softmax(-1)[0]
     assert grad[0].tolist() == pytest.approx([float(p[0]) - 1, float(p[1]), float(p[2])], rel=0.01)
     assert float(p[0].bfloat16()) == 1.0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_each_token_tells_its_nats_and_whether_it_is_the_likeliest(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loss_module, "CPU_TILE", 16)
+    hidden, head, targets, weights = inputs(dtype)
+    logits = (hidden @ head.T).detach().float()
+    targets = torch.where(torch.arange(len(targets)) % 2 == 0, logits.argmax(-1), targets)  # half of them right
+    counts = torch.arange(VOCABULARY).float().exp().clamp(max=20)  # words that count several times are no likelier
+    value, nll, right = token_losses(hidden, head, targets, weights)
+    wanted = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    torch.testing.assert_close(nll, wanted, rtol=0.02, atol=0.05)
+    assert value.item() == pytest.approx(float((nll * weights).sum()), rel=1e-6)
+    assert torch.equal(right, logits.argmax(-1) == targets) and not right.all() and right.any()
+    assert torch.equal(token_losses(hidden, head, targets, weights, counts.log())[2], right)

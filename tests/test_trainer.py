@@ -27,7 +27,8 @@ from ishibumi.training.adapters import LoraLinear, Trainable, attach
 from ishibumi.training.batches import Plan
 from ishibumi.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from ishibumi.training.compiled import TOLERANCE, compiled_layers, compiles, gradient_difference
-from ishibumi.training.optimizer import Optimizer, share_of_peak
+from ishibumi.training.optimizer import Optimizer
+from ishibumi.training.pace import share_of_peak
 from ishibumi.training.stage import Mix, run_stage
 from ishibumi.training.trainer import StepRecord, train
 

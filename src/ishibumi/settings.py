@@ -276,6 +276,23 @@ class TrainSettings(Section):
     learned_scale: float = Field(
         default=1.0, gt=0, le=4, description="how much of what the stage learned is kept; less forgets less"
     )
+    skip_known: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the questions right at their last turn that an epoch leaves out, for the others",
+    )
+    stop_at_known: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="end early, with a short fall of the rate, once so many questions are answered",
+    )
+    stop_at_forgotten: float | None = Field(
+        default=None,
+        gt=1,
+        description="end early once new texts of replay are so many times as hard to predict as at the start",
+    )
     warmup_share: float = Field(default=0.05, ge=0, lt=1, description="share of steps in which the learning rate rises")
     schedule: Literal["cosine", "linear", "constant"] = Field(
         default="linear", description="how the learning rate falls to zero"

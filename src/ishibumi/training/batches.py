@@ -9,8 +9,9 @@ Rows hold several examples that do not see one another (block-diagonal attention
 Axes: R rows of a pass, T tokens of a row.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,7 +67,22 @@ class Plan:
     @property
     def num_steps(self) -> int:
         """Optimizer steps; the last may have fewer rows."""
-        return -(-len(self.rows) // self.rows_per_step)
+        return -(-self.num_rows // self.rows_per_step)
+
+    @property
+    def num_rows(self) -> int:
+        """Rows in all."""
+        return len(self.rows)
+
+    def grow(self, step: int, known_E: Callable[[], np.ndarray]) -> None:
+        """Have the rows of optimizer step `step`; what is `known_E` by then may decide what they are (see focus.py)."""
+
+    def state(self) -> dict[str, Any]:
+        """What settings and seed do not say."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up a stored state."""
 
     @property
     def epoch_steps(self) -> list[int]:
@@ -179,14 +195,21 @@ def make_plan(
 
 
 def epoch_examples(
-    store: TokenStore, own: Sequence[Source], shares: Mapping[Source, float], seed: int, epoch: int
+    store: TokenStore,
+    own: Sequence[Source],
+    shares: Mapping[Source, float],
+    seed: int,
+    epoch: int,
+    left_out: np.ndarray | None = None,
 ) -> list[int]:
     """Indices of one epoch in random order: own examples once, others drawn until they fill their share of tokens.
 
-    With n own tokens and shares a + b < 1 the epoch has n / (1 - a - b) tokens.
+    With n own tokens and shares a + b < 1 the epoch has n / (1 - a - b) tokens. `left_out` (N,) are not in it.
     """
     random = np.random.default_rng([seed, epoch])
     chosen = [np.concatenate([store.of_source(source) for source in own])]
+    if left_out is not None:
+        chosen = [chosen[0][~left_out[chosen[0]]]]
     drawn: dict[Source, float] = {s: f for s, f in shares.items() if f > 0 and len(store.of_source(s))}
     if sum(drawn.values()) >= 1:
         raise UsageError(

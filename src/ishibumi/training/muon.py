@@ -1,4 +1,4 @@
-"""Muon: the momentum of a matrix with all its singular values made one, so that rare facts move as far as frequent ones.
+"""Muon: a matrix's momentum with all its singular values made one, so that rare facts move as far as frequent ones.
 
 Jordan et al. 2024, scaled as by Liu et al. 2025 (arXiv 2502.16982) so that AdamW's learning rates fit: an update's
 numbers are 0.2 in quadratic mean. Matrices of one shape go through Newton and Schulz's iteration together.

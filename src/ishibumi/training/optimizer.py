@@ -4,7 +4,6 @@ The model's own parameters only carry the number format of the products; after e
 For an fp32 model the masters are the parameters themselves.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,7 +31,9 @@ class Optimizer:
         self.reached: set[str] = set()  # those that a gradient has come to
         groups: dict[float, list[torch.Tensor]] = {}
         all_parameters = [p for t in trainables for p in t.parameters]  # pieces of split ones keep fp32 masters
-        is_small = settings.optimizer in ("small", "offloaded") and not any(isinstance(p, DTensor) for p in all_parameters)
+        is_small = settings.optimizer in ("small", "offloaded") and not any(
+            isinstance(p, DTensor) for p in all_parameters
+        )
         for trainable in trainables:
             for parameter in trainable.parameters:
                 is_own = parameter.dtype == torch.float32 or is_small
@@ -137,17 +138,3 @@ def _whole(tensor: torch.Tensor) -> torch.Tensor:
         return tensor.detach()
     gathered = full(tensor).detach()
     return gathered.cpu() if rank() == 0 else gathered.new_empty(0)
-
-
-def share_of_peak(step: int, num_steps: int, settings: TrainSettings) -> float:
-    """The learning rate of step `step` (from 0) as a share of its peak: a linear rise, then the schedule's fall.
-
-    warm-up 2 of 6 steps, linear:  0.5  1.0  1.0  0.75  0.5  0.25
-    """
-    num_warmup = math.ceil(settings.warmup_share * num_steps)
-    if step < num_warmup:
-        return (step + 1) / num_warmup
-    if settings.schedule == "constant":
-        return 1.0
-    done = (step - num_warmup) / max(1, num_steps - num_warmup)
-    return 1 - done if settings.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))

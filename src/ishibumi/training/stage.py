@@ -22,6 +22,7 @@ from ishibumi.training.batches import Plan, make_plan
 from ishibumi.training.checkpoint import remove_checkpoints
 from ishibumi.training.compiled import prepared
 from ishibumi.training.distributed import rank, wait
+from ishibumi.training.focus import focused
 from ishibumi.training.saved import save_adapter
 from ishibumi.training.splitting import enough_rows, split
 from ishibumi.training.tokens import SOURCES, Example, Source, open_tokens, store_examples
@@ -79,6 +80,8 @@ def run_stage(
         max_tokens=settings.max_tokens,
         answer_weight=settings.answer_weight,
     )
+    if settings.skip_known and len(plan.epoch_rows) > 1:
+        plan = focused(plan, settings.skip_known, mix.own, mix.shares)
     enough_rows(plan)
     trainables = attach(model.network, settings, seed)
     if split_on is not None:
@@ -91,15 +94,19 @@ def run_stage(
     difference = merge_difference(model, plan, lambda: merge(model.network, trainables))
     if not stored:
         return {}
+    trained = plan.rows[: len(history) * plan.rows_per_step]
     write_jsonl(directory / "history.jsonl", (asdict(record) for record in history))
     write_json(directory / "proof.json", proof)
     remove_checkpoints(directory)
     (directory / PROGRESS).unlink()
     return {
-        "steps": plan.num_steps,
-        "epoch_steps": plan.epoch_steps,
+        "steps": len(history),
+        "steps_planned": plan.num_steps,
+        "epoch_steps": [step for step in plan.epoch_steps if step <= len(history)],
         "tokens": history[-1].tokens,
-        "padding_share": 1 - plan.num_tokens(plan.rows) / (len(plan.rows) * plan.row_tokens),
+        "padding_share": 1 - plan.num_tokens(trained) / (len(trained) * plan.row_tokens),
+        "known": history[-1].known,
+        "forgotten": history[-1].forgotten,
         "texts": {source: stored.num_texts[source] for source in SOURCES},
         "texts_too_long": stored.num_long,
         "loss_first": history[0].loss,

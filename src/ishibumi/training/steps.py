@@ -17,7 +17,8 @@ from torch import nn
 from ishibumi.training.attention import hidden_states
 from ishibumi.training.batches import Batch
 from ishibumi.training.distributed import full
-from ishibumi.training.loss import cross_entropy_sum
+from ishibumi.training.knowing import Seen
+from ishibumi.training.loss import token_losses
 from ishibumi.training.optimizer import Optimizer
 from ishibumi.training.vocabulary import Words
 
@@ -67,6 +68,7 @@ class Steps:
         self.loss, self.weight_sum = torch.zeros((), device=device), torch.ones((), device=device)
         self.figures = torch.zeros(2, device=device)
         self.batch: Batch | None = None
+        self.seen: Seen | None = None
         # What several processes do together stays outside of graphs.
         together = torch.distributed.is_available() and torch.distributed.is_initialized()
         self.is_gpu = device.type == "cuda" and not together
@@ -74,17 +76,23 @@ class Steps:
         self.backward: Callable[[], None] = self._backward
         self.update: Callable[[], None] = self._update
 
-    def gradients(self, batches: Iterable[Batch], weight_sum: float) -> None:
-        """Add up the gradients of Σ nll / weight_sum over the batches, all of one shape."""
+    def gradients(self, batches: Iterable[Batch], weight_sum: float) -> list[Seen]:
+        """Add up the gradients of Σ nll / weight_sum over the batches, all of one shape. Returns how each came out."""
         self.weight_sum.fill_(weight_sum)
+        found: list[Seen] = []
         for batch in batches:
             if self.batch is None:
                 self.batch = batch.to(self.weight_sum.device)
+                like = self.batch.weights_RT
+                self.seen = Seen(torch.zeros_like(like), torch.zeros_like(like, dtype=torch.bool))
                 if self.is_gpu:
                     self._record()
             else:
                 self.batch.copy_(batch)
             self.backward()
+            assert self.seen is not None
+            found.append(self.seen.copy())
+        return found
 
     def _record(self) -> None:
         """Record what is to be replayed, and leave everything as it was."""
@@ -113,7 +121,8 @@ class Steps:
     def _backward(self) -> None:
         assert self.batch is not None
         num_learned = self.num_learned if self.is_fixed else None
-        loss = batch_nll_sum(self.network, self.batch, self.words, num_learned) / self.weight_sum
+        nll_sum = batch_nll_sum(self.network, self.batch, self.words, num_learned, self.seen)
+        loss = nll_sum / self.weight_sum
         loss.backward()
         self.optimizer.collect_gradients()
         self.loss += loss.detach()
@@ -138,12 +147,16 @@ def recorded(work: Callable[[], None]) -> Callable[[], None]:
 
 
 def batch_nll_sum(
-    network: nn.Module, batch: Batch, words: Words | None = None, num_learned: int | None = None
+    network: nn.Module,
+    batch: Batch,
+    words: Words | None = None,
+    num_learned: int | None = None,
+    seen: Seen | None = None,
 ) -> torch.Tensor:
     """Summed negative log-likelihood of a batch's learned tokens, each predicted from the token before it.
 
     It is normalised over `words`, or over the whole vocabulary. With `num_learned` so many tokens are taken, the
-    learned ones and others of weight 0: a shape that no batch changes.
+    learned ones and others of weight 0: a shape that no batch changes. How each token came out goes into `seen`.
     """
     hidden_RTD = hidden_states(network, batch)
     weights = batch.weights_RT[:, 1:].flatten()
@@ -155,5 +168,13 @@ def batch_nll_sum(
     hidden_ND = hidden_RTD[:, :-1].flatten(0, 1).index_select(0, places_N)
     targets_N, weights_N = batch.ids_RT[:, 1:].flatten()[places_N], weights[places_N]
     if words is None:
-        return cross_entropy_sum(hidden_ND, head_VD, targets_N, weights_N)
-    return cross_entropy_sum(hidden_ND, words.head_CD, words.places_of(targets_N), weights_N, words.log_counts_C)
+        nll_sum, nll_N, right_N = token_losses(hidden_ND, head_VD, targets_N, weights_N)
+    else:
+        of_words = words.head_CD, words.places_of(targets_N), weights_N, words.log_counts_C
+        nll_sum, nll_N, right_N = token_losses(hidden_ND, *of_words)
+    if seen is not None:
+        num_targets = batch.ids_RT.shape[1] - 1  # in a row, whose first token is none
+        places_N = places_N + places_N.div(num_targets, rounding_mode="floor") + 1
+        seen.nll_RT.view(-1).index_copy_(0, places_N, nll_N)
+        seen.right_RT.view(-1).index_copy_(0, places_N, right_N)
+    return nll_sum

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 from torch.func import functional_call
@@ -18,9 +19,11 @@ from ishibumi.training.adapters import Trainable
 from ishibumi.training.attention import masked_attention
 from ishibumi.training.batches import Plan
 from ishibumi.training.checkpoint import load_checkpoint, save_checkpoint
-from ishibumi.training.distributed import first_says, full, num_ranks, rank, share_of_rows, sum_gradients
+from ishibumi.training.distributed import first_says, from_first, full, num_ranks, rank, share_of_rows, sum_gradients
 from ishibumi.training.flops import flops_in_8_bits, flops_per_token, seconds_at_best
-from ishibumi.training.optimizer import Optimizer, share_of_peak
+from ishibumi.training.knowing import Knowing, Seen
+from ishibumi.training.optimizer import Optimizer
+from ishibumi.training.pace import Pace
 from ishibumi.training.steps import Figures, Moment, Steps
 from ishibumi.training.vocabulary import Vocabulary
 
@@ -32,7 +35,8 @@ class StepRecord:
     """One optimizer step. `loss` is nats per learned token, `tokens` counts from the start, `seconds` is the step's.
 
     `utilisation` is the share of the machine's best speed that went into what the mathematics asks for (model FLOPs
-    utilisation), None where that speed is not known; `peak_bytes` is memory.peak_bytes of the first process.
+    utilisation), None where that speed is not known; `peak_bytes` is memory.peak_bytes of the first process; `known`
+    and `forgotten` are Knowing's (see there).
     """
 
     step: int
@@ -45,6 +49,8 @@ class StepRecord:
     seconds: float
     utilisation: float | None = None
     peak_bytes: int = 0
+    known: float | None = None
+    forgotten: float | None = None
 
 
 OnStep = Callable[[StepRecord], None]
@@ -56,6 +62,7 @@ class _Launched:
 
     step: int
     rows: list[list[int]]
+    seen: list[Seen]
     figures: Figures
     learning_rate: float
     begun: Moment
@@ -79,9 +86,14 @@ def train(
     """
     device = next(network.parameters()).device
     optimizer = Optimizer(trainables, settings)
+    pace = Pace(plan.num_steps, settings)
+    knowing = Knowing(plan.store, num_early=pace.num_warmup)
     history: list[StepRecord] = []
     if state := load_checkpoint(directory, device):
         optimizer.load_state(state["optimizer"])
+        knowing.load_state(state["knowing"])
+        pace.num_before, pace.why = state["pace"]
+        plan.load_state(state["plan"])
         history = [StepRecord(**row) for row in state["history"]]
     _check_head(network, plan)
     head_VD = full(network.get_output_embeddings().weight)  # type: ignore[operator]
@@ -100,34 +112,51 @@ def train(
 
     def tell(num_waiting: int) -> None:
         while len(launched) > num_waiting:
-            history.append(_record(launched.popleft(), plan, history, work, device))
+            history.append(_record(launched.popleft(), plan, pace, knowing, history, work, device))
             on_step(history[-1])
 
-    for step in range(len(history), plan.num_steps):
+    def known_so_far() -> np.ndarray:
+        tell(num_waiting=0)
+        return from_first(knowing.known_E)
+
+    step = len(history)
+    while step < pace.num_steps:
+        plan.grow(step, known_so_far)
         begun = Moment(device)
         rows = plan.rows_of_step(step)
         if vocabulary:
             vocabulary.words(step)
         mine = plan.passes(share_of_rows(rows), settings.tokens_per_pass, num_ranks())
-        steps.gradients(mine, plan.weight_sum(rows))
+        seen = steps.gradients(mine, plan.weight_sum(rows))
         if step == 0 and (untouched := optimizer.untouched()):
             raise _not_reached(untouched)
         sum_gradients(optimizer.masters, steps.loss)
-        rate_share = share_of_peak(step, plan.num_steps, settings)
-        launched.append(_Launched(step, rows, steps.move(rate_share), settings.learning_rate * rate_share, begun))
-        tell(num_waiting=1 if device.type == "cuda" else 0)
+        rate = pace.rate(step)
+        launched.append(_Launched(step, rows, seen, steps.move(rate), settings.learning_rate * rate, begun))
+        step += 1
+        is_epoch_end = step in plan.epoch_steps
+        tell(num_waiting=1 if device.type == "cuda" and not is_epoch_end else 0)
+        if is_epoch_end:
+            is_enough, is_too_much = pace.is_enough(knowing.known), pace.is_too_much(knowing.forgotten)
+            pace.judge(step, is_enough=first_says(is_enough), is_too_much=first_says(is_too_much))
         is_due = time.monotonic() - saved_at > max(settings.checkpoint_seconds, save_cost / CHECKPOINT_COST_SHARE)
         stopping = first_says(should_stop())
-        if stopping or (first_says(is_due) and step + 1 < plan.num_steps):
+        if stopping or (first_says(is_due) and step < pace.num_steps):
             tell(num_waiting=0)
             began = time.monotonic()
-            state = {"optimizer": optimizer.state(), "history": [asdict(r) for r in history]}
+            state = {
+                "optimizer": optimizer.state(),
+                "knowing": knowing.state(),
+                "pace": (pace.num_before, pace.why),
+                "plan": plan.state(),
+                "history": [asdict(r) for r in history],
+            }
             if rank() == 0:
-                save_checkpoint(directory, state, step=step + 1, kept=settings.checkpoints_kept)
+                save_checkpoint(directory, state, step=step, kept=settings.checkpoints_kept)
             saved_at, save_cost = time.monotonic(), time.monotonic() - began
         if stopping:
             raise Stopped(
-                f"Stopped after step {step + 1} of {plan.num_steps}.",
+                f"Stopped after step {step} of {pace.num_steps}.",
                 hint="The same command goes on from here.",
                 hint_ja="同じコマンドを実行すると、ここから続けます。",
             )
@@ -138,6 +167,8 @@ def train(
 def _record(
     launched: _Launched,
     plan: Plan,
+    pace: Pace,
+    knowing: Knowing,
     history: list[StepRecord],
     work: float | None,
     device: torch.device,
@@ -150,10 +181,11 @@ def _record(
     if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
         raise _not_finite(launched.step, loss, gradient_norm, plan.document_ids(launched.rows))
     num_tokens = plan.num_tokens(launched.rows)
+    knowing.see(launched.step, share_of_rows(launched.rows), launched.seen)
     seconds = launched.figures.arrived.seconds_since(launched.begun)
     return StepRecord(
         step=launched.step + 1,
-        num_steps=plan.num_steps,
+        num_steps=pace.num_steps,
         epoch=1 + sum(end <= launched.step for end in plan.epoch_steps),
         tokens=(history[-1].tokens if history else 0) + num_tokens,
         loss=loss,
@@ -162,6 +194,8 @@ def _record(
         seconds=seconds,
         utilisation=work and num_tokens * work / seconds,
         peak_bytes=peak_bytes(device),
+        known=knowing.known,
+        forgotten=knowing.forgotten,
     )
 
 

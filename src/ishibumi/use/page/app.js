@@ -14,7 +14,7 @@ async function show() {
     document.querySelector(`section#${name}`).hidden = name !== view;
     document.querySelector(`nav a[href="#${name}"]`).ariaCurrent = name === view ? "page" : "false";
   }
-  if (view === "ask") await showExamples();
+  if (view === "ask") showExamples(); // not waited for: a question can be asked without them
   if (view === "training") await showTraining(() => viewNow() === "training");
   if (view === "exam") await showExam();
 }

@@ -1,0 +1,139 @@
+"""Questions asked while they are trained: as greedy decoding answers them, what an epoch leaves out, early ends."""
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+from ishibumi.errors import Stopped
+from ishibumi.models.load import LoadedModel
+from ishibumi.settings import CptSettings
+from ishibumi.training.adapters import attach, merge
+from ishibumi.training.batches import Plan
+from ishibumi.training.focus import focused
+from ishibumi.training.knowing import Knowing, Seen
+from ishibumi.training.pace import Pace
+from ishibumi.training.tokens import Example, share_beginnings
+from ishibumi.training.trainer import StepRecord, train
+
+QUESTIONS = {
+    "Who won it?\n": "Spain",
+    "Who lost it?\n": "Chile",
+    "Where was it?\n": "Dallas",
+    "When was it?\n": "in July",
+    "Who scored?\n": "Kane",
+}
+REPLAY = ["Rain fell.", "The sea was calm.", "Bread is baked.", "A dog ran home.", "Snow lies there."]
+
+
+def question(prompt: str, answer: str) -> Example:
+    return tiny.example(prompt + answer, "question", num_prompt=1 + len(prompt), document_id="d")
+
+
+def train_on(
+    where: Path, model: LoadedModel, examples: list[Example], settings: CptSettings, stop_after: int = 10**9
+) -> tuple[torch.nn.Module, Plan, list[StepRecord]]:
+    """The network with what it learned merged, from where a run in `where` stood."""
+    plan = tiny.plan_of(examples, where, settings)
+    if settings.skip_known:
+        plan = focused(plan, settings.skip_known, ["question"], {"replay": 0.3})
+    told: list[StepRecord] = []
+    stop = lambda: len(told) >= stop_after  # noqa: E731
+    trainables = attach(model.network, settings, 1)
+    history = train(model.network, trainables, plan, settings, where, on_step=told.append, should_stop=stop)
+    merge(model.network, trainables)
+    return model.network, plan, history
+
+
+@torch.no_grad()
+def greedy(network: torch.nn.Module, example: Example) -> bool:
+    """Whether the network's own greedy decoding gives the answer, with the end."""
+    start = example.learned.index(True)
+    ids = example.ids[:start]
+    while len(ids) < len(example.ids):
+        ids = [*ids, int(network(input_ids=torch.tensor([ids])).logits[0, -1].argmax())]
+    return ids == example.ids
+
+
+@pytest.mark.parametrize("vocabulary_sample", [0, 40])
+def test_what_is_known_is_what_greedy_decoding_answers(
+    vocabulary_sample: int, model_dir: Callable[[str], Path], tmp_path: Path
+) -> None:
+    examples = [question(*pair) for pair in QUESTIONS.items()]
+    learning = tiny.settings(targets=tiny.LINEAR, learning_rate=2e-2, epochs=18, vocabulary_sample=vocabulary_sample)
+    network, _, history = train_on(tmp_path / "learning", tiny.load(model_dir("llama")), examples, learning)
+    right = [greedy(network, example) for example in examples]
+    assert 0 < sum(right) < len(right) and history[0].known == 0
+    standing = learning.model_copy(update={"learning_rate": 1e-12, "epochs": 1.0})
+    for name, stored in (("alone", examples), ("joined", share_beginnings(examples, 64))):
+        model = tiny.load(model_dir("llama"))
+        model.network.load_state_dict(network.state_dict())
+        _, plan, (*_, last) = train_on(tmp_path / name, model, stored, standing)
+        assert last.known == sum(right) / len(right)
+    assert plan.store.branches.any()
+
+
+def test_an_epoch_leaves_out_what_is_known_and_goes_on_bit_for_bit_after_a_stop(
+    model_dir: Callable[[str], Path], tmp_path: Path
+) -> None:
+    examples = [question(*pair) for pair in QUESTIONS.items()] + [tiny.example(t, "replay") for t in REPLAY]
+    settings = tiny.settings(targets=tiny.LINEAR, learning_rate=2e-2, epochs=40, tokens_per_step=64, skip_known=1.0)
+    plain = tiny.plan_of(examples, tmp_path / "plain", settings)
+    _, plan, whole = train_on(tmp_path / "whole", tiny.load(model_dir("llama")), examples, settings)
+    assert len(whole) == plain.num_steps == plan.num_steps
+    assert len(plan.epoch_rows) > len(plain.epoch_rows)  # shorter ones, so more of them
+    starts = [0, *plan.epoch_rows]
+    asked = [len({i for row in plan.rows[a:b] for i in row if i < 5}) for a, b in itertools.pairwise(starts)]
+    assert asked[0] == 5 and 0 < min(asked) < 5 and whole[-1].known == 1
+    with pytest.raises(Stopped):
+        train_on(tmp_path / "parts", tiny.load(model_dir("llama")), examples, settings, stop_after=plan.num_steps // 2)
+    _, again, parts = train_on(tmp_path / "parts", tiny.load(model_dir("llama")), examples, settings)
+    assert again.rows == plan.rows and again.epoch_rows == plan.epoch_rows
+    without_time = [[{**asdict(r), "seconds": 0, "peak_bytes": 0, "utilisation": 0} for r in h] for h in (whole, parts)]
+    assert without_time[0] == without_time[1]
+
+
+def test_training_ends_early_with_a_short_fall_of_the_rate(model_dir: Callable[[str], Path], tmp_path: Path) -> None:
+    examples = [question(*pair) for pair in QUESTIONS.items()]
+    settings = tiny.settings(targets=tiny.LINEAR, learning_rate=2e-2, epochs=60, stop_at_known=0.8)
+    _, plan, history = train_on(tmp_path, tiny.load(model_dir("llama")), examples, settings)
+    last = history[-1]
+    assert len(history) == last.num_steps < plan.num_steps
+    before = next(i for i, r in enumerate(history) if r.num_steps == last.num_steps) - 1
+    assert (history[before].known or 0) >= 0.8
+    assert len(history) - before <= 0.1 * len(history) + 2 and last.learning_rate < history[before].learning_rate / 1.5
+
+
+def test_forgotten_is_the_perplexity_of_new_texts_against_the_first_steps(tmp_path: Path) -> None:
+    plan = tiny.plan_of([tiny.example(text, "replay") for text in REPLAY], tmp_path, tiny.settings(row_tokens=32))
+    knowing = Knowing(plan.store, num_early=1)
+
+    def see(step: int, index: int, nats: float) -> None:
+        shape = (1, plan.row_tokens)
+        knowing.see(step, [[index]], [Seen(torch.full(shape, nats), torch.zeros(shape, dtype=torch.bool))])
+
+    see(0, 0, 3.0)
+    assert knowing.forgotten is None and knowing.known is None
+    see(1, 1, 3.2)
+    see(2, 0, 9.0)  # it was learned from before, so it says nothing
+    assert knowing.forgotten == pytest.approx(math.exp(0.2), rel=1e-5)
+    resumed = Knowing(plan.store, num_early=1)
+    resumed.load_state(knowing.state())
+    assert resumed.forgotten == knowing.forgotten
+    pace = Pace(100, tiny.settings(stop_at_forgotten=1.2))
+    assert pace.is_too_much(knowing.forgotten) and not pace.is_too_much(1.19) and not pace.is_too_much(None)
+
+
+def test_the_rate_falls_to_zero_from_where_it_is() -> None:
+    pace = Pace(100, tiny.settings(schedule="constant"))
+    assert [pace.rate(step) for step in (0, 50, 99)] == [1, 1, 1] and not pace.is_enough(1.0)
+    pace.judge(50, is_enough=True, is_too_much=False)
+    assert (pace.num_steps, pace.why) == (55, "known")
+    assert [round(pace.rate(step), 3) for step in range(49, 55)] == [1, 0.833, 0.667, 0.5, 0.333, 0.167]
+    pace.judge(54, is_enough=False, is_too_much=True)
+    assert pace.num_steps == 55  # decided once
