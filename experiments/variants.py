@@ -110,6 +110,8 @@ def train(run: Run, model: LoadedModel, items: list[Item], knowledge: Path) -> d
         "tokens": [m["tokens"] for m in manifests],
         "steps": [m["steps"] for m in manifests],
         "loss": [round(m["loss_last"], 3) for m in manifests],
+        "known": [m["known"] for m in manifests],
+        "forgotten": [m["forgotten"] for m in manifests],
         "training_seconds": [m["training_seconds"] for m in manifests],
         "seconds": round(time.monotonic() - started),
     }
