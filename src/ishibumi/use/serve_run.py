@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, HTTPException
+from fastapi.responses import JSONResponse
 
 from ishibumi.artifacts import MANIFEST, STAGES, TRAINING_STAGES
 from ishibumi.config import Run
@@ -37,6 +38,11 @@ Questions = Callable[[Sequence[Document]], Sequence[Question]]
 def run_routes(run: Run, questions: Questions) -> APIRouter:
     """The routes of the page's data; `questions` gives the exam's questions about these documents."""
     routes = APIRouter(prefix="/api")
+
+    @lru_cache(maxsize=1)
+    def examined(changed: int) -> list[Row]:
+        del changed  # part of the key: an exam that was held anew is read anew
+        return _exam(run, questions)
 
     @routes.get("/run")
     def about() -> Row:
@@ -73,11 +79,16 @@ def run_routes(run: Run, questions: Questions) -> APIRouter:
         return [found for stage in TRAINING_STAGES if (found := training_of(run.run_dir, stage))]
 
     @routes.get("/exam")
-    def exam() -> Row:
+    def exam() -> JSONResponse:  # made here: FastAPI would look at each of the many values before
         """The exam by document and what was forgotten; empty before there is one."""
+        directory = run.run_dir / "exam"
         if _state(run.run_dir, "exam") != "done":
-            return {"documents": [], "forgetting": []}
-        return {"documents": _exam(run, questions), "forgetting": _forgetting(run.run_dir / "exam")}
+            return JSONResponse({"documents": [], "forgetting": []})
+        try:
+            found = examined((directory / MANIFEST).stat().st_mtime_ns)
+        except IshibumiError:  # a file of questions was moved since
+            found = []
+        return JSONResponse({"documents": found, "forgetting": _forgetting(directory)})
 
     return routes
 
@@ -155,11 +166,7 @@ def _head(document: Document) -> Row:
 def _exam(run: Run, questions: Questions) -> list[Row]:
     """Every document that was asked about, with its questions and every arm's reply."""
     documents = _documents(run)
-    try:
-        asked = questions(documents)
-    except IshibumiError:  # a file of questions was moved since
-        asked = []
-    results = document_results(documents, asked, load_answers(run.run_dir / "exam"))
+    results = document_results(documents, questions(documents), load_answers(run.run_dir / "exam"))
     return [{**_head(found.document), "questions": [_row(*row) for row in found.answered]} for found in results]
 
 
