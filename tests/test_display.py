@@ -18,6 +18,7 @@ class Record:
     seconds: float
     utilisation: float | None = None
     peak_bytes: int = 1_200_000_000
+    known: float | None = None
 
 
 def shown(language: str = "en") -> tuple[Display, io.StringIO]:
@@ -70,9 +71,12 @@ def test_without_a_terminal_training_shows_a_line_now_and_then_and_the_last_one(
     display, stream = shown()
     display.stage_started("cpt")
     for step in range(1, 101):
-        display.step("cpt", Record(step, 100, tokens=step * 2000, loss=3 - step / 50, seconds=4.0, utilisation=0.413))
+        display.step(
+            "cpt",
+            Record(step, 100, tokens=step * 2000, loss=3 - step / 50, seconds=4.0, utilisation=0.413, known=0.628),
+        )
     assert stream.getvalue().splitlines()[1:] == [
-        "  cpt        step 100/100  loss 1.000  500 tokens/s  MFU 41 %  1.2 GB  left 0 s"
+        "  cpt        step 100/100  loss 1.000  known 63 %  500 tokens/s  MFU 41 %  1.2 GB  left 0 s"
     ]
 
 

@@ -315,6 +315,13 @@ def test_a_curve_of_any_length_stays_in_its_frame(num_steps: int) -> None:
     assert len(curve.raw.split()) <= 802
 
 
+def test_a_curve_shows_how_many_questions_were_known() -> None:
+    rows = [{"loss": 2.0, "learning_rate": 1e-4, "tokens": i, "known": k} for i, k in enumerate([None, 0.0, 0.25, 1.0])]
+    curve = loss_curve("cpt", rows, [4])
+    assert curve.known == "0.0,100.00 333.3,100.00 666.7,75.00 1000.0,0.00" and curve.last_known == 1.0
+    assert loss_curve("cpt", rows[:1], [1]).known == ""
+
+
 def test_smoothing_looks_back_only() -> None:
     assert smoothed([4, 4, 1, 1], 2) == [4, 4, 2.5, 1]
 

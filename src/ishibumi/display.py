@@ -60,6 +60,7 @@ OUTCOMES = {
         "texts_too_long": "texts too long",
         "loss_first": "first loss",
         "loss_last": "last loss",
+        "known": "training questions known, share",
         "questions": "exam questions",
         "questions_about_other_documents": "questions about other documents, left out",
     },
@@ -77,6 +78,7 @@ OUTCOMES = {
         "texts_too_long": "長すぎる文",
         "loss_first": "最初の損失",
         "loss_last": "最後の損失",
+        "known": "学習用の質問の正答率",
         "questions": "試験問題",
         "questions_about_other_documents": "ほかの文書の問題のため除外",
     },
@@ -100,6 +102,7 @@ ARMS = {
 WORDS_JA = {
     "step": "ステップ",
     "loss": "損失",
+    "known": "正答率",
     "tokens/s": "トークン/秒",
     "left": "残り",
     "unchanged": "変更なし",
@@ -172,6 +175,7 @@ class Display:
         """Show how far training is by a trainer.StepRecord; cheap enough to call at every step."""
         self._recent.append((record.tokens, record.seconds))
         parts = [f"{self._word('step')} {record.step}/{record.num_steps}", f"{self._word('loss')} {record.loss:.3f}"]
+        parts += [f"{self._word('known')} {100 * record.known:.0f} %"] if record.known is not None else []
         seconds = sum(taken for _, taken in list(self._recent)[1:])
         if seconds > 0:  # from the second step on: how many tokens the first one had is not known after a resume
             num_tokens = self._recent[-1][0] - self._recent[0][0]

@@ -28,6 +28,7 @@ class Curve:
     stage: str
     raw: str
     smooth: str
+    known: str  # share of the training questions that are answered, 0 at the bottom, all at the top; "" without any
     rate: str
     y_ticks: list[Tick]
     x_ticks: list[Tick]
@@ -37,11 +38,13 @@ class Curve:
     num_steps: int
     num_tokens: int
     peak_rate: float
+    last_known: float | None
 
 
 def loss_curve(stage: str, rows: Sequence[Mapping[str, Any]], epoch_steps: Sequence[int]) -> Curve:
     """The chart of one stage; `rows` in step order, `epoch_steps` the steps (from 1) in which an epoch ends."""
     losses = [float(row["loss"]) for row in rows]
+    known = [row.get("known") for row in rows]  # None before the first question
     rates = [float(row["learning_rate"]) for row in rows]
     smooth = smoothed(losses, max(len(losses) // 40, min(5, len(losses) // 8 + 1)))
     # A few outliers may leave the frame; zero stays in it.
@@ -50,6 +53,7 @@ def loss_curve(stage: str, rows: Sequence[Mapping[str, Any]], epoch_steps: Seque
         stage=stage,
         raw=_points(losses, top),
         smooth=_points(smooth, top),
+        known=_points([share or 0.0 for share in known], 1.0) if known[-1] is not None else "",
         rate=_points([*rates], max(rates) * 1.05 or 1.0),
         y_ticks=[Tick(100 - 100 * value / top, f"{value:g}") for value in nice_range(0, top) if value <= top],
         x_ticks=[Tick(100 * _x(step - 1, len(rows)), f"{step:,}") for step in _step_ticks(len(rows))],
@@ -59,6 +63,7 @@ def loss_curve(stage: str, rows: Sequence[Mapping[str, Any]], epoch_steps: Seque
         num_steps=len(rows),
         num_tokens=int(rows[-1]["tokens"]),
         peak_rate=max(rates),
+        last_known=known[-1],
     )
 
 

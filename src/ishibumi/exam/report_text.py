@@ -209,6 +209,10 @@ TEXT: dict[str, tuple[str, str]] = {
     ),
     "learning_rate": ("Learning rate", "学習率"),
     "at_step": ("step {n}", "{n} ステップ"),
+    "known_at_the_end": (
+        "dashed: {share} % of training's questions answered, each asked before it was learned from again",
+        "破線：学習用の質問の正答率（{share} %）。どの質問も、次に学習する直前に解かせています",
+    ),
     "epoch": ("epoch {number}", "エポック {number}"),
     "forgetting": ("What was forgotten", "何を忘れたか"),
     "forgetting_lead": (
