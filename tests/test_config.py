@@ -33,7 +33,7 @@ def test_flags_go_over_the_file_over_the_recipe_over_the_defaults(tmp_path: Path
 
 
 def test_two_stage_has_the_published_numbers(tmp_path: Path) -> None:
-    settings = config.load(written(tmp_path, 'recipe = "two-stage"\n')).settings
+    settings = config.load(str(written(tmp_path, 'recipe = "two-stage"\n'))).settings  # a string will do, too
     seven = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     cpt, sft = settings.cpt, settings.sft
     assert (cpt.method, cpt.rank, cpt.alpha, cpt.targets) == ("lora", 128, 256, [*seven, "embed_tokens", "lm_head"])

@@ -64,12 +64,13 @@ class _Layer:
     text: str | None = None
 
 
-def load(path: Path, overrides: Mapping[str, str] | None = None) -> Run:
+def load(path: Path | str, overrides: Mapping[str, str] | None = None) -> Run:
     """The run that the settings file `path` describes, with `overrides` (dotted key → TOML value) on top.
 
     Raises UsageError for a file that cannot be read, an unknown key and a value of the wrong type or range, naming
     file, line and what is allowed.
     """
+    path = Path(path)
     return _combined(_file_layer(path, "file", str(path)), path, overrides or {})
 
 
