@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,13 +24,14 @@ import uvicorn
 from test_pipeline import write_project
 
 from ishibumi import config, pipeline
+from ishibumi.artifacts import MANIFEST, read_jsonl, write_jsonl
 from ishibumi.config import Run
 from ishibumi.corpus.read import load_documents
 from ishibumi.errors import UsageError
 from ishibumi.exam.sit import load_answers
 from ishibumi.exam_stage import exam_questions
 from ishibumi.knowledge.citation import split_citation
-from ishibumi.use.serve import build_app, serve
+from ishibumi.use.serve import build_app, listen, serve
 from ishibumi.use.serve_engine import Limits
 from ishibumi.use.serve_guard import check_address
 from ishibumi.use.serve_models import load_engraved, load_models, share_equal_weights
@@ -59,7 +61,7 @@ def serving(run: Run, limits: Limits | None = None, key: str | None = None) -> I
         lambda documents: exam_questions(run, list(documents)),
         key=key, limits=limits or Limits(), tell=lambda _: ready.set(),
     )  # fmt: skip
-    listening = socket.create_server(("127.0.0.1", 0))
+    listening = listen("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=5))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
@@ -284,6 +286,13 @@ def test_an_address_for_others_needs_a_key(run: Run, tmp_path: Path) -> None:
         serve(run, lambda _: [], host="127.0.0.1", port=taken.getsockname()[1], key=None, tell=lambda *_: None)
 
 
+def test_a_reply_is_sent_without_waiting_for_the_client_to_confirm_its_first_half() -> None:
+    with listen("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_server_that_is_stopped_finishes_what_it_has_begun(run: Run) -> None:
     command = [sys.executable, "-m", "ishibumi", "serve", str(run.run_dir.parent / "ishibumi.toml"), "--port", "0"]
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
@@ -341,6 +350,18 @@ def test_the_page_gets_documents_and_the_exam(run: Run, port: int) -> None:
     assert (first["question"], first["answer"], first["split"]) == ("大会の頂点に立った国は？", "スペイン", "held_out")
     assert set(first["replies"]) == {"base", "engraved", "engraved_retrieval", "gold_passage", "retrieval"}
     assert set(request(port, "/api/run")[1]["stages"].values()) == {"done"}
+
+
+def test_an_exam_that_was_held_anew_is_shown_anew(run: Run, tmp_path: Path) -> None:
+    shutil.copytree(run.run_dir, tmp_path / "run")
+    copied = config.load(run.run_dir.parent / "ishibumi.toml", {"run_dir": str(tmp_path / "run")})
+    path = copied.run_dir / "exam" / "answers_engraved.jsonl"
+    with serving(copied) as port:
+        assert request(port, "/api/exam") == request(port, "/api/exam")
+        write_jsonl(path, [row | {"reply": "anew"} for row in read_jsonl(path)])
+        os.utime(path.with_name(MANIFEST))
+        questions = request(port, "/api/exam")[1]["documents"][0]["questions"]
+    assert [question["replies"]["engraved"]["reply"] for question in questions] == ["anew"] * len(questions)
 
 
 def test_a_run_that_is_not_finished_shows_its_page_and_refuses_questions(run: Run, tmp_path: Path) -> None:
