@@ -5,7 +5,9 @@ Drives headless Chromium against a running `ishibumi serve`; prints bytes and mi
 
 import base64
 import json
+import os
 import shutil
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -33,18 +35,26 @@ def until(browser: webdriver.Chrome, script: str) -> Any:
     return WebDriverWait(browser, 600).until(lambda _: browser.execute_script(f"return {script}"))
 
 
-def cost(browser: webdriver.Chrome, url: str) -> None:
-    """Bytes over the wire and milliseconds, cold, for each of five loads."""
+def cost(url: str) -> None:
+    """Bytes over the wire and milliseconds for five browsers that were started for it; then the median."""
+    found: list[int] = []
     for _ in range(5):
-        browser.execute_cdp_cmd("Network.clearBrowserCache", {})
-        browser.get("about:blank")
-        browser.get_log("performance")
-        browser.get(url)
-        until(browser, "performance.getEntriesByName('ready').length")
-        ready = browser.execute_script("return Math.round(performance.getEntriesByName('ready')[0].startTime)")
-        told = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+        browser = started()
+        try:
+            browser.get("about:blank")
+            time.sleep(1)
+            browser.get_log("performance")
+            browser.get(url)
+            until(browser, "performance.getEntriesByName('ready').length")
+            time.sleep(1)  # what comes after that counts as bytes
+            ready = browser.execute_script("return Math.round(performance.getEntriesByName('ready')[0].startTime)")
+            told = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+        finally:
+            browser.quit()
         size = sum(e["params"]["encodedDataLength"] for e in told if e["method"] == "Network.loadingFinished")
-        print(json.dumps({"bytes": size, "usable_after_ms": ready}))
+        found.append(ready)
+        print(json.dumps({"bytes": size, "usable_after_ms": ready}), flush=True)
+    print(json.dumps({"url": url, "usable_after_ms": statistics.median(found), "load": os.getloadavg()[0]}))
 
 
 def picture(browser: webdriver.Chrome, path: Path, size: tuple[int, int]) -> None:
@@ -64,9 +74,11 @@ def main() -> None:
     url, directory, *question = sys.argv[1:]
     out = Path(directory)
     out.mkdir(parents=True, exist_ok=True)
+    cost(url)
+    cost(f"{url}#exam")
     browser = started()
     try:
-        cost(browser, url)
+        browser.get(url)
         picture(browser, out / "ask-empty-ja.png", WIDE)
         if question:
             browser.find_element(By.ID, "question").send_keys(question[0] + "\n")
