@@ -6,19 +6,21 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 import torch
+import torch.nn.functional as F
 
 from ishibumi.errors import Stopped
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import CptSettings
 from ishibumi.training.adapters import attach, merge
-from ishibumi.training.batches import Plan
+from ishibumi.training.batches import Plan, make_plan
 from ishibumi.training.focus import focused
-from ishibumi.training.knowing import Knowing, Seen
 from ishibumi.training.pace import Pace
-from ishibumi.training.tokens import Example, share_beginnings
+from ishibumi.training.probe import Probe, kept_apart
+from ishibumi.training.tokens import Example, Source, share_beginnings
 from ishibumi.training.trainer import StepRecord, train
 
 QUESTIONS = {
@@ -58,6 +60,18 @@ def greedy(network: torch.nn.Module, example: Example) -> bool:
     while len(ids) < len(example.ids):
         ids = [*ids, int(network(input_ids=torch.tensor([ids])).logits[0, -1].argmax())]
     return ids == example.ids
+
+
+@torch.no_grad()
+def nats(network: torch.nn.Module, examples: list[Example]) -> float:
+    """Nats a learned token of some texts, each alone."""
+    each = [
+        F.cross_entropy(
+            network(input_ids=torch.tensor([e.ids])).logits[0, :-1], torch.tensor(e.ids[1:]), reduction="sum"
+        )
+        for e in examples
+    ]
+    return float(sum(each)) / sum(len(e.ids) - 1 for e in examples)
 
 
 @pytest.mark.parametrize("vocabulary_sample", [0, 40])
@@ -109,24 +123,35 @@ def test_training_ends_early_with_a_short_fall_of_the_rate(model_dir: Callable[[
     assert len(history) - before <= 0.1 * len(history) + 2 and last.learning_rate < history[before].learning_rate / 1.5
 
 
-def test_forgotten_is_the_perplexity_of_new_texts_against_the_first_steps(tmp_path: Path) -> None:
-    plan = tiny.plan_of([tiny.example(text, "replay") for text in REPLAY], tmp_path, tiny.settings(row_tokens=32))
-    knowing = Knowing(plan.store, num_early=1)
-
-    def see(step: int, index: int, nats: float) -> None:
-        shape = (1, plan.row_tokens)
-        knowing.see(step, [[index]], [Seen(torch.full(shape, nats), torch.zeros(shape, dtype=torch.bool))])
-
-    see(0, 0, 3.0)
-    assert knowing.forgotten is None and knowing.known is None
-    see(1, 1, 3.2)
-    see(2, 0, 9.0)  # it was learned from before, so it says nothing
-    assert knowing.forgotten == pytest.approx(math.exp(0.2), rel=1e-5)
-    resumed = Knowing(plan.store, num_early=1)
-    resumed.load_state(knowing.state())
-    assert resumed.forgotten == knowing.forgotten
-    pace = Pace(100, tiny.settings(stop_at_forgotten=1.2))
-    assert pace.is_too_much(knowing.forgotten) and not pace.is_too_much(1.19) and not pace.is_too_much(None)
+def test_forgotten_is_the_perplexity_of_texts_that_training_never_sees(
+    model_dir: Callable[[str], Path], tmp_path: Path
+) -> None:
+    examples = [question(*pair) for pair in QUESTIONS.items()]
+    examples += [tiny.example(f"{text} {n}", "replay") for n in range(9) for text in REPLAY]
+    settings = tiny.settings(targets=tiny.LINEAR, learning_rate=2e-2, epochs=8, stop_at_forgotten=1.05)
+    (tmp_path / "plan").mkdir()
+    store = tiny.plan_of(examples, tmp_path / "plan", settings).store
+    apart = kept_apart(store, seed=1)
+    assert apart.sum() == 4 and not apart[:5].any()  # a tenth of 45
+    shares: dict[Source, float] = {"replay": 0.2}
+    plan = make_plan(
+        store, own=["question"], shares=shares, epochs=8, row_tokens=64, tokens_per_step=128, seed=1, left_out=apart
+    )
+    assert not {i for row in plan.rows for i in row} & set(np.flatnonzero(apart).tolist())
+    model = tiny.load(model_dir("llama"))
+    before = nats(model.network, [examples[i] for i in np.flatnonzero(apart)])
+    trainables = attach(model.network, settings, 1)
+    history = train(model.network, trainables, plan, settings, tmp_path)
+    at_ends = [history[step - 1].forgotten for step in plan.epoch_steps if step <= len(history)]
+    merge(model.network, trainables)
+    after = nats(model.network, [examples[i] for i in np.flatnonzero(apart)])
+    assert at_ends[0] is None or at_ends[0] != at_ends[-1]
+    pace = Pace(100, settings)
+    assert pace.is_too_much(1.06) and not pace.is_too_much(1.04) and not pace.is_too_much(None)
+    probe = Probe(model.network, plan, settings.tokens_per_pass)
+    probe.nats_before = before
+    probe.look()
+    assert probe.forgotten == pytest.approx(math.exp(after - before), rel=1e-4)
 
 
 def test_the_rate_falls_to_zero_from_where_it_is() -> None:

@@ -111,7 +111,7 @@ class DocumentSettings(Section):
 
 Generator = Literal["rules", "model", "endpoint", "none"]
 PromptKind = Literal[
-    "questions", "inferred", "everyday", "reverse", "overview", "unknown", "facts", "restate", "key_facts",
+    "questions", "inferred", "everyday", "crossed", "reverse", "overview", "unknown", "facts", "restate", "key_facts",
     "timeline", "relations", "implications", "dialogue", "study_notes",
 ]  # fmt: skip
 
@@ -260,7 +260,7 @@ class TrainSettings(Section):
     compile: Literal["auto", "always", "never"] = Field(
         default="auto", description="build fast kernels for the layers first; auto does where it pays in this run"
     )
-    optimizer: Literal["adamw", "small", "offloaded", "muon"] = Field(
+    optimizer: Literal["adamw", "small", "offloaded"] = Field(
         default="adamw",
         description="AdamW in fp32 (20 bytes a trained number), with bf16 moments and exact masters (10), or the same "
         "with 6 of them in the CPU's memory (4 on a GPU)",
@@ -291,7 +291,7 @@ class TrainSettings(Section):
     stop_at_forgotten: float | None = Field(
         default=None,
         gt=1,
-        description="end early once new texts of replay are so many times as hard to predict as at the start",
+        description="end early once texts of replay that are kept apart are so many times as hard to predict",
     )
     warmup_share: float = Field(default=0.05, ge=0, lt=1, description="share of steps in which the learning rate rises")
     schedule: Literal["cosine", "linear", "constant"] = Field(

@@ -3,13 +3,16 @@
 Japanese is cut into pairs of characters and whole runs of one script, English into words: no dictionary is needed.
 """
 
+import os
 import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import bm25s
 import numpy as np
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # bm25s tries JAX, which would take three quarters of a GPU's memory
+import bm25s
 
 from ishibumi.corpus.dates import format_date
 from ishibumi.corpus.documents import Document

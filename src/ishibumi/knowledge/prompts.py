@@ -25,6 +25,7 @@ FORMS: Mapping[str, Form] = {
     "questions": "questions",
     "inferred": "questions",
     "everyday": "questions",
+    "crossed": "questions",
     "reverse": "questions",
     "overview": "questions",
     "unknown": "questions",

@@ -63,6 +63,7 @@ class Plan:
     epoch_rows: list[int]
     answer_weight: float
     seed: int
+    left_out: np.ndarray | None = None  # (N,) examples that are in no row
 
     @property
     def num_steps(self) -> int:
@@ -176,22 +177,26 @@ def make_plan(
     seed: int,
     max_tokens: int | None = None,
     answer_weight: float = 1.0,
+    left_out: np.ndarray | None = None,
 ) -> Plan:
     """The plan of a stage: every example of the `own` sources once an epoch, `shares` of the tokens drawn from others.
 
     A fractional last epoch takes the first part of its rows, one at least; `max_tokens` cuts the plan wherever it is.
+    `left_out` examples (N,) are in no row.
     Raises UsageError where the shares leave nothing for the own texts.
     """
     rows: list[list[int]] = []
     epoch_rows: list[int] = []
     for epoch in range(int(np.ceil(epochs))):
-        packed = pack_rows(epoch_examples(store, own, shares, seed, epoch), store.lengths, row_tokens)
+        packed = pack_rows(epoch_examples(store, own, shares, seed, epoch, left_out), store.lengths, row_tokens)
         rows += packed[: max(1, round(len(packed) * min(1.0, epochs - epoch)))]
         epoch_rows.append(len(rows))
     if max_tokens is not None:
         rows = rows[: max(1, max_tokens // row_tokens)]
         epoch_rows = [r for r in epoch_rows if r < len(rows)] + [len(rows)]
-    return Plan(store, row_tokens, rows, max(1, tokens_per_step // row_tokens), epoch_rows, answer_weight, seed)
+    return Plan(
+        store, row_tokens, rows, max(1, tokens_per_step // row_tokens), epoch_rows, answer_weight, seed, left_out
+    )
 
 
 def epoch_examples(
@@ -207,10 +212,9 @@ def epoch_examples(
     With n own tokens and shares a + b < 1 the epoch has n / (1 - a - b) tokens. `left_out` (N,) are not in it.
     """
     random = np.random.default_rng([seed, epoch])
-    chosen = [np.concatenate([store.of_source(source) for source in own])]
-    if left_out is not None:
-        chosen = [chosen[0][~left_out[chosen[0]]]]
-    drawn: dict[Source, float] = {s: f for s, f in shares.items() if f > 0 and len(store.of_source(s))}
+    left_out = np.zeros(len(store), np.bool_) if left_out is None else left_out
+    chosen = [_among(store, own, left_out)]
+    drawn: dict[Source, float] = {s: f for s, f in shares.items() if f > 0 and len(_among(store, [s], left_out))}
     if sum(drawn.values()) >= 1:
         raise UsageError(
             f"The shares {drawn} leave no room for the stage's own texts.",
@@ -219,15 +223,20 @@ def epoch_examples(
         )
     num_total = store.lengths[chosen[0]].sum() / (1 - sum(drawn.values()))
     for source, share in drawn.items():
-        chosen.append(_draw(store, source, share * num_total, random))
+        chosen.append(_draw(_among(store, [source], left_out), store.lengths, share * num_total, random))
     return [int(i) for i in random.permutation(np.concatenate(chosen))]
 
 
-def _draw(store: TokenStore, source: Source, num_tokens: float, random: np.random.Generator) -> np.ndarray:
-    """Examples of a source whose lengths come nearest to `num_tokens`; repeats only when all have been taken."""
-    pool = store.of_source(source)
+def _among(store: TokenStore, sources: Sequence[Source], left_out: np.ndarray) -> np.ndarray:
+    """Indices of the examples of some sources, without those left out."""
+    indices = np.concatenate([store.of_source(source) for source in sources])
+    return indices[~left_out[indices]]
+
+
+def _draw(pool: np.ndarray, lengths: np.ndarray, num_tokens: float, random: np.random.Generator) -> np.ndarray:
+    """Examples of a pool whose lengths come nearest to `num_tokens`; repeats only when all have been taken."""
     taken: list[int] = []
-    lengths, left = store.lengths, num_tokens
+    left = num_tokens
     while left > 0:
         for index in random.permutation(pool):
             if left < lengths[index] / 2:

@@ -131,7 +131,7 @@ def bytes_left(
     # Logits and their gradient, the head's in fp32 and bf16; later a layer's results and their gradients.
     at_once = max(4 * logits + (8 * head.numel() if head.requires_grad else 0), 2.5 * kept)
     # bytes a trained number, for gradient, master and moments
-    beside = {"adamw": 20, "small": 8, "offloaded": 2, "muon": 16}[settings.optimizer]
+    beside = {"adamw": 20, "small": 8, "offloaded": 2}[settings.optimizer]
     return MEMORY_SHARE * free - beside * trained - at_once - kept * len(_layers(network))
 
 

@@ -36,9 +36,10 @@ class FocusedPlan(Plan):
         while len(self.rows) < min(self.planned, (step + 1) * self.rows_per_step):
             epoch = len(self.epoch_rows)
             is_drawn = np.random.default_rng([self.seed, epoch, 1]).random(len(self.store)) < self.skip_known
-            left_out = known_E() & is_drawn
+            apart = np.zeros(len(self.store), np.bool_) if self.left_out is None else self.left_out
+            left_out = apart | (known_E() & is_drawn)
             if left_out[np.concatenate([self.store.of_source(source) for source in self.own])].all():
-                left_out[:] = False  # all is known: once more from the start
+                left_out = apart  # all is known: once more from the start
             of_epoch = epoch_examples(self.store, self.own, self.shares, self.seed, epoch, left_out)
             self.rows.extend(pack_rows(of_epoch, self.store.lengths, self.row_tokens)[: self.planned - len(self.rows)])
             self.epoch_rows.append(len(self.rows))

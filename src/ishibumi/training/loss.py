@@ -35,17 +35,17 @@ def cross_entropy_sum(
     Differentiable in `hidden_ND` and, where it requires a gradient, in `head_VD`. `weights_N` is fp32. With
     `log_counts_V` word v counts exp(log_counts_V[v]) times in the normaliser (see vocabulary.py); targets count once.
     """
-    return token_losses(hidden_ND, head_VD, targets_N, weights_N, log_counts_V)[0]
+    return graded_cross_entropy(hidden_ND, head_VD, targets_N, weights_N, log_counts_V)[0]
 
 
-def token_losses(
+def graded_cross_entropy(
     hidden_ND: torch.Tensor,
     head_VD: torch.Tensor,
     targets_N: torch.Tensor,
     weights_N: torch.Tensor,
     log_counts_V: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """`cross_entropy_sum`, each token's nats, (N,) fp32, and whether its target is the likeliest word, (N,) bool."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`cross_entropy_sum`, and whether each token's target is the likeliest word, (N,) bool."""
     return _CrossEntropySum.apply(hidden_ND, head_VD, targets_N, weights_N, log_counts_V)  # type: ignore[no-any-return]
 
 
@@ -60,13 +60,13 @@ class _CrossEntropySum(torch.autograd.Function):
         targets_N: torch.Tensor,
         weights_N: torch.Tensor,
         log_counts_V: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         work = _on_gpu if head_VD.is_cuda else _on_cpu
         texts = _Part(hidden_ND.detach(), targets_N, weights_N)
         nll_N, is_right_N, *ctx.grads = work(texts, head_VD.detach(), log_counts_V, ctx.needs_input_grad[1])
         ctx.head_dtype = head_VD.dtype
-        ctx.mark_non_differentiable(nll_N, is_right_N)
-        return (nll_N * weights_N).sum(), nll_N, is_right_N
+        ctx.mark_non_differentiable(is_right_N)
+        return (nll_N * weights_N).sum(), is_right_N
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:

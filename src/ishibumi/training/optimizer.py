@@ -15,7 +15,6 @@ from torch.utils._pytree import tree_map_only
 from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import Trainable
 from ishibumi.training.distributed import full, local, rank, split_as
-from ishibumi.training.muon import Muon
 from ishibumi.training.small_adamw import SmallAdamW
 
 BETAS = (0.9, 0.99)  # few steps: the second moment must settle within them
@@ -31,9 +30,7 @@ class Optimizer:
         self.reached: set[str] = set()  # those that a gradient has come to
         groups: dict[float, list[torch.Tensor]] = {}
         all_parameters = [p for t in trainables for p in t.parameters]  # pieces of split ones keep fp32 masters
-        is_small = settings.optimizer in ("small", "offloaded") and not any(
-            isinstance(p, DTensor) for p in all_parameters
-        )
+        is_small = settings.optimizer != "adamw" and not any(isinstance(p, DTensor) for p in all_parameters)
         for trainable in trainables:
             for parameter in trainable.parameters:
                 is_own = parameter.dtype == torch.float32 or is_small
@@ -47,10 +44,8 @@ class Optimizer:
         # 1 from the first loss or gradient on that is not finite: AdamW then leaves the weights as they are.
         self.failed = torch.zeros((), device=device)
         with_rates = [{"params": masters, "lr": rates[peak], "peak": peak} for peak, masters in groups.items()]
-        self.adamw: torch.optim.AdamW | SmallAdamW | Muon
-        if settings.optimizer == "muon":
-            self.adamw = Muon(with_rates, settings.weight_decay, self.failed)
-        elif is_small and all(p.dtype == torch.bfloat16 for p, _ in self.pairs):
+        self.adamw: torch.optim.AdamW | SmallAdamW
+        if is_small and all(p.dtype == torch.bfloat16 for p, _ in self.pairs):
             offloaded = settings.optimizer == "offloaded"
             self.adamw = SmallAdamW(with_rates, BETAS, settings.weight_decay, self.failed, offloaded=offloaded)
         else:

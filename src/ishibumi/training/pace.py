@@ -28,11 +28,6 @@ class Pace:
             return self.num_planned
         return min(self.num_planned, self.num_before + math.ceil(FALL * self.num_before))
 
-    @property
-    def num_warmup(self) -> int:
-        """Steps in which the rate rises."""
-        return math.ceil(self.settings.warmup_share * self.num_planned)
-
     def rate(self, step: int) -> float:
         """The learning rate of step `step` (from 0) as a share of its peak."""
         before, planned = self.num_before, share_of_peak(step, self.num_planned, self.settings)

@@ -23,6 +23,7 @@ from ishibumi.training.checkpoint import remove_checkpoints
 from ishibumi.training.compiled import prepared
 from ishibumi.training.distributed import rank, wait
 from ishibumi.training.focus import focused
+from ishibumi.training.probe import kept_apart
 from ishibumi.training.saved import save_adapter
 from ishibumi.training.splitting import enough_rows, split
 from ishibumi.training.tokens import SOURCES, Example, Source, open_tokens, store_examples
@@ -69,8 +70,9 @@ def run_stage(
             hint="Raise row_tokens, or check the documents and chat.sources.",
             hint_ja="row_tokens を大きくするか、文書と chat.sources を確認してください。",
         )
+    store = open_tokens(directory)
     plan = make_plan(
-        open_tokens(directory),
+        store,
         own=mix.own,
         shares=mix.shares,
         epochs=settings.epochs,
@@ -79,6 +81,7 @@ def run_stage(
         seed=seed,
         max_tokens=settings.max_tokens,
         answer_weight=settings.answer_weight,
+        left_out=kept_apart(store, seed),
     )
     if settings.skip_known and len(plan.epoch_rows) > 1:
         plan = focused(plan, settings.skip_known, mix.own, mix.shares)

@@ -17,8 +17,7 @@ from torch import nn
 from ishibumi.training.attention import hidden_states
 from ishibumi.training.batches import Batch
 from ishibumi.training.distributed import full
-from ishibumi.training.knowing import Seen
-from ishibumi.training.loss import token_losses
+from ishibumi.training.loss import graded_cross_entropy
 from ishibumi.training.optimizer import Optimizer
 from ishibumi.training.vocabulary import Words
 
@@ -68,7 +67,7 @@ class Steps:
         self.loss, self.weight_sum = torch.zeros((), device=device), torch.ones((), device=device)
         self.figures = torch.zeros(2, device=device)
         self.batch: Batch | None = None
-        self.seen: Seen | None = None
+        self.right_RT: torch.Tensor | None = None
         # What several processes do together stays outside of graphs.
         together = torch.distributed.is_available() and torch.distributed.is_initialized()
         self.is_gpu = device.type == "cuda" and not together
@@ -76,22 +75,25 @@ class Steps:
         self.backward: Callable[[], None] = self._backward
         self.update: Callable[[], None] = self._update
 
-    def gradients(self, batches: Iterable[Batch], weight_sum: float) -> list[Seen]:
-        """Add up the gradients of Σ nll / weight_sum over the batches, all of one shape. Returns how each came out."""
+    def gradients(self, batches: Iterable[Batch], weight_sum: float) -> list[torch.Tensor]:
+        """Add up the gradients of Σ nll / weight_sum over the batches, all of one shape.
+
+        Returns which tokens of each were the likeliest, (R, T) on the CPU: there when the work before `move` is done.
+        """
         self.weight_sum.fill_(weight_sum)
-        found: list[Seen] = []
+        found: list[torch.Tensor] = []
         for batch in batches:
             if self.batch is None:
                 self.batch = batch.to(self.weight_sum.device)
-                like = self.batch.weights_RT
-                self.seen = Seen(torch.zeros_like(like), torch.zeros_like(like, dtype=torch.bool))
+                self.right_RT = torch.zeros_like(self.batch.weights_RT, dtype=torch.bool)
                 if self.is_gpu:
                     self._record()
             else:
                 self.batch.copy_(batch)
             self.backward()
-            assert self.seen is not None
-            found.append(self.seen.copy())
+            assert self.right_RT is not None
+            kept_RT = torch.empty_like(self.right_RT, device="cpu", pin_memory=self.right_RT.is_cuda)
+            found.append(kept_RT.copy_(self.right_RT, non_blocking=True))
         return found
 
     def _record(self) -> None:
@@ -121,7 +123,7 @@ class Steps:
     def _backward(self) -> None:
         assert self.batch is not None
         num_learned = self.num_learned if self.is_fixed else None
-        nll_sum = batch_nll_sum(self.network, self.batch, self.words, num_learned, self.seen)
+        nll_sum = batch_nll_sum(self.network, self.batch, self.words, num_learned, self.right_RT)
         loss = nll_sum / self.weight_sum
         loss.backward()
         self.optimizer.collect_gradients()
@@ -151,12 +153,13 @@ def batch_nll_sum(
     batch: Batch,
     words: Words | None = None,
     num_learned: int | None = None,
-    seen: Seen | None = None,
+    right_RT: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Summed negative log-likelihood of a batch's learned tokens, each predicted from the token before it.
 
     It is normalised over `words`, or over the whole vocabulary. With `num_learned` so many tokens are taken, the
-    learned ones and others of weight 0: a shape that no batch changes. How each token came out goes into `seen`.
+    learned ones and others of weight 0: a shape that no batch changes. Whether a learned token was
+    the likeliest goes into `right_RT`; what stands there for others means nothing.
     """
     hidden_RTD = hidden_states(network, batch)
     weights = batch.weights_RT[:, 1:].flatten()
@@ -168,13 +171,12 @@ def batch_nll_sum(
     hidden_ND = hidden_RTD[:, :-1].flatten(0, 1).index_select(0, places_N)
     targets_N, weights_N = batch.ids_RT[:, 1:].flatten()[places_N], weights[places_N]
     if words is None:
-        nll_sum, nll_N, right_N = token_losses(hidden_ND, head_VD, targets_N, weights_N)
+        nll_sum, right_N = graded_cross_entropy(hidden_ND, head_VD, targets_N, weights_N)
     else:
         of_words = words.head_CD, words.places_of(targets_N), weights_N, words.log_counts_C
-        nll_sum, nll_N, right_N = token_losses(hidden_ND, *of_words)
-    if seen is not None:
+        nll_sum, right_N = graded_cross_entropy(hidden_ND, *of_words)
+    if right_RT is not None:
         num_targets = batch.ids_RT.shape[1] - 1  # in a row, whose first token is none
         places_N = places_N + places_N.div(num_targets, rounding_mode="floor") + 1
-        seen.nll_RT.view(-1).index_copy_(0, places_N, nll_N)
-        seen.right_RT.view(-1).index_copy_(0, places_N, right_N)
+        right_RT.view(-1).index_copy_(0, places_N, right_N)
     return nll_sum

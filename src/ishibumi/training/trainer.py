@@ -21,9 +21,10 @@ from ishibumi.training.batches import Plan
 from ishibumi.training.checkpoint import load_checkpoint, save_checkpoint
 from ishibumi.training.distributed import first_says, from_first, full, num_ranks, rank, share_of_rows, sum_gradients
 from ishibumi.training.flops import flops_in_8_bits, flops_per_token, seconds_at_best
-from ishibumi.training.knowing import Knowing, Seen
+from ishibumi.training.knowing import Knowing
 from ishibumi.training.optimizer import Optimizer
 from ishibumi.training.pace import Pace
+from ishibumi.training.probe import Probe
 from ishibumi.training.steps import Figures, Moment, Steps
 from ishibumi.training.vocabulary import Vocabulary
 
@@ -36,7 +37,7 @@ class StepRecord:
 
     `utilisation` is the share of the machine's best speed that went into what the mathematics asks for (model FLOPs
     utilisation), None where that speed is not known; `peak_bytes` is memory.peak_bytes of the first process; `known`
-    and `forgotten` are Knowing's (see there).
+    is Knowing's and `forgotten` Probe's (see there).
     """
 
     step: int
@@ -62,7 +63,7 @@ class _Launched:
 
     step: int
     rows: list[list[int]]
-    seen: list[Seen]
+    right: list[torch.Tensor]
     figures: Figures
     learning_rate: float
     begun: Moment
@@ -87,11 +88,12 @@ def train(
     device = next(network.parameters()).device
     optimizer = Optimizer(trainables, settings)
     pace = Pace(plan.num_steps, settings)
-    knowing = Knowing(plan.store, num_early=pace.num_warmup)
+    knowing, probe = Knowing(plan.store), Probe(network, plan, settings.tokens_per_pass)
     history: list[StepRecord] = []
     if state := load_checkpoint(directory, device):
         optimizer.load_state(state["optimizer"])
         knowing.load_state(state["knowing"])
+        probe.load_state(state["probe"])
         pace.num_before, pace.why = state["pace"]
         plan.load_state(state["plan"])
         history = [StepRecord(**row) for row in state["history"]]
@@ -100,6 +102,8 @@ def train(
     sampled = settings.vocabulary_sample if not head_VD.requires_grad else 0
     vocabulary = Vocabulary(plan.store, head_VD, sampled, plan.seed) if sampled else None
     network.eval()  # no dropout: training and resuming draw no random numbers
+    if not history:
+        probe.look()
     words = vocabulary.of_step if vocabulary else None
     steps = Steps(network, optimizer, plan.most_learned(settings.tokens_per_pass), words)
     launched: deque[_Launched] = deque()
@@ -112,7 +116,7 @@ def train(
 
     def tell(num_waiting: int) -> None:
         while len(launched) > num_waiting:
-            history.append(_record(launched.popleft(), plan, pace, knowing, history, work, device))
+            history.append(_record(launched.popleft(), plan, pace, knowing, probe, history, work, device))
             on_step(history[-1])
 
     def known_so_far() -> np.ndarray:
@@ -127,17 +131,18 @@ def train(
         if vocabulary:
             vocabulary.words(step)
         mine = plan.passes(share_of_rows(rows), settings.tokens_per_pass, num_ranks())
-        seen = steps.gradients(mine, plan.weight_sum(rows))
+        right = steps.gradients(mine, plan.weight_sum(rows))
         if step == 0 and (untouched := optimizer.untouched()):
             raise _not_reached(untouched)
         sum_gradients(optimizer.masters, steps.loss)
         rate = pace.rate(step)
-        launched.append(_Launched(step, rows, seen, steps.move(rate), settings.learning_rate * rate, begun))
+        launched.append(_Launched(step, rows, right, steps.move(rate), settings.learning_rate * rate, begun))
         step += 1
         is_epoch_end = step in plan.epoch_steps
         tell(num_waiting=1 if device.type == "cuda" and not is_epoch_end else 0)
         if is_epoch_end:
-            is_enough, is_too_much = pace.is_enough(knowing.known), pace.is_too_much(knowing.forgotten)
+            probe.look()
+            is_enough, is_too_much = pace.is_enough(knowing.known), pace.is_too_much(probe.forgotten)
             pace.judge(step, is_enough=first_says(is_enough), is_too_much=first_says(is_too_much))
         is_due = time.monotonic() - saved_at > max(settings.checkpoint_seconds, save_cost / CHECKPOINT_COST_SHARE)
         stopping = first_says(should_stop())
@@ -147,6 +152,7 @@ def train(
             state = {
                 "optimizer": optimizer.state(),
                 "knowing": knowing.state(),
+                "probe": probe.state(),
                 "pace": (pace.num_before, pace.why),
                 "plan": plan.state(),
                 "history": [asdict(r) for r in history],
@@ -169,6 +175,7 @@ def _record(
     plan: Plan,
     pace: Pace,
     knowing: Knowing,
+    probe: Probe,
     history: list[StepRecord],
     work: float | None,
     device: torch.device,
@@ -181,7 +188,7 @@ def _record(
     if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
         raise _not_finite(launched.step, loss, gradient_norm, plan.document_ids(launched.rows))
     num_tokens = plan.num_tokens(launched.rows)
-    knowing.see(launched.step, share_of_rows(launched.rows), launched.seen)
+    knowing.see(share_of_rows(launched.rows), launched.right)
     seconds = launched.figures.arrived.seconds_since(launched.begun)
     return StepRecord(
         step=launched.step + 1,
@@ -195,7 +202,7 @@ def _record(
         utilisation=work and num_tokens * work / seconds,
         peak_bytes=peak_bytes(device),
         known=knowing.known,
-        forgotten=knowing.forgotten,
+        forgotten=probe.forgotten,
     )
 
 
