@@ -18,7 +18,7 @@ from ishibumi.settings import CptSettings
 from ishibumi.training.adapters import attach, merge
 from ishibumi.training.batches import Plan, make_plan
 from ishibumi.training.focus import focused
-from ishibumi.training.pace import Pace
+from ishibumi.training.pace import Pace, reached
 from ishibumi.training.probe import Probe, kept_apart
 from ishibumi.training.tokens import Example, Source, share_beginnings
 from ishibumi.training.trainer import StepRecord, train
@@ -146,8 +146,7 @@ def test_forgotten_is_the_perplexity_of_texts_that_training_never_sees(
     merge(model.network, trainables)
     after = nats(model.network, [examples[i] for i in np.flatnonzero(apart)])
     assert at_ends[0] is None or at_ends[0] != at_ends[-1]
-    pace = Pace(100, settings)
-    assert pace.is_too_much(1.06) and not pace.is_too_much(1.04) and not pace.is_too_much(None)
+    assert [reached(1.0, f, settings) for f in (1.06, 1.04, None)] == ["forgotten", None, None]
     probe = Probe(model.network, plan, settings.tokens_per_pass)
     probe.nats_before = before
     probe.look()
@@ -155,10 +154,12 @@ def test_forgotten_is_the_perplexity_of_texts_that_training_never_sees(
 
 
 def test_the_rate_falls_to_zero_from_where_it_is() -> None:
-    pace = Pace(100, tiny.settings(schedule="constant"))
-    assert [pace.rate(step) for step in (0, 50, 99)] == [1, 1, 1] and not pace.is_enough(1.0)
-    pace.judge(50, is_enough=True, is_too_much=False)
-    assert (pace.num_steps, pace.why) == (55, "known")
+    pace = Pace(100, tiny.settings(schedule="constant", stop_at_known=0.9))
+    assert [pace.rate(step) for step in (0, 50, 99)] == [1, 1, 1]
+    pace.judge(40, 0.89, 3.0)
+    assert pace.num_steps == 100
+    pace.judge(50, 0.9, None)
+    assert pace.num_steps == 55
     assert [round(pace.rate(step), 3) for step in range(49, 55)] == [1, 0.833, 0.667, 0.5, 0.333, 0.167]
-    pace.judge(54, is_enough=False, is_too_much=True)
+    pace.judge(54, 1.0, None)
     assert pace.num_steps == 55  # decided once

@@ -61,6 +61,7 @@ OUTCOMES = {
         "loss_first": "first loss",
         "loss_last": "last loss",
         "known": "training questions known, share",
+        "ended_early": "ended early, as settings ask for what is",
         "questions": "exam questions",
         "questions_about_other_documents": "questions about other documents, left out",
     },
@@ -79,6 +80,7 @@ OUTCOMES = {
         "loss_first": "最初の損失",
         "loss_last": "最後の損失",
         "known": "学習用の質問の正答率",
+        "ended_early": "設定により早めに終了、基準は",
         "questions": "試験問題",
         "questions_about_other_documents": "ほかの文書の問題のため除外",
     },
@@ -103,6 +105,7 @@ WORDS_JA = {
     "step": "ステップ",
     "loss": "損失",
     "known": "正答率",
+    "forgotten": "忘却",
     "tokens/s": "トークン/秒",
     "left": "残り",
     "unchanged": "変更なし",
@@ -235,6 +238,8 @@ class Display:
                 counts = cast(Mapping[str, int], value)
                 reasons = ", ".join(f"{reason} {count}" for reason, count in counts.items())
                 parts += [f"{name} {sum(counts.values())} ({reasons})"] if counts else []
+            elif isinstance(value, str):
+                parts += [f"{name} {WORDS_JA[value] if self.language == 'ja' else value}"] if value else []
             elif value:
                 parts.append(f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value:,}")
         return ", ".join(parts)

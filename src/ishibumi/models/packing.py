@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 TOKENS = 32  # at once, which the order is made for
+STEP = 8  # the library keeps 2 MB for each number of tokens that it has met, so they are few
 WORTH = range(4, 129)  # tokens at once; with others, one reply or a prompt that is read, the usual product is as fast
 
 
@@ -59,5 +60,6 @@ def _multiply(linear: nn.Linear, weight: torch.Tensor, x: torch.Tensor) -> torch
     flat = x.flatten(0, -2)
     if len(flat) not in WORTH:
         return F.linear(x, linear.weight, linear.bias)
-    out: torch.Tensor = torch.ops.mkldnn._linear_pointwise(flat, weight, linear.bias, "none", [], "")
-    return out.view(*x.shape[:-1], -1)
+    filled = F.pad(flat, (0, 0, 0, -len(flat) % STEP))
+    out: torch.Tensor = torch.ops.mkldnn._linear_pointwise(filled, weight, linear.bias, "none", [], "")
+    return out[: len(flat)].view(*x.shape[:-1], -1)

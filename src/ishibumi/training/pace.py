@@ -7,8 +7,12 @@ known early   _/    ‾‾‾-\\                 once enough is known, or too mu
 """
 
 import math
+from typing import Literal
 
 from ishibumi.settings import TrainSettings
+from ishibumi.training.distributed import first_says
+
+Reason = Literal["known", "forgotten"]
 
 FALL = 0.1  # of the steps so far: a model that stops at a high rate is a worse one
 
@@ -19,7 +23,6 @@ class Pace:
     def __init__(self, num_steps: int, settings: TrainSettings) -> None:
         self.num_planned, self.settings = num_steps, settings
         self.num_before: int | None = None  # steps after which the short fall began
-        self.why = ""
 
     @property
     def num_steps(self) -> int:
@@ -36,18 +39,20 @@ class Pace:
         left = (self.num_steps - step) / (self.num_steps - before + 1)
         return min(planned, left * share_of_peak(before, self.num_planned, self.settings))
 
-    def is_enough(self, known: float | None) -> bool:
-        """Whether the share that is to be known is."""
-        return known is not None and known >= (self.settings.stop_at_known or math.inf)
+    def judge(self, num_done: int, known: float | None, forgotten: float | None) -> None:
+        """At the end of an epoch: end soon if a share that the settings name is reached; the first process says so."""
+        is_reached = first_says(reached(known, forgotten, self.settings) is not None)
+        if is_reached and self.num_before is None and num_done < self.num_planned:
+            self.num_before = num_done
 
-    def is_too_much(self, forgotten: float | None) -> bool:
-        """Whether as much as may be forgotten is."""
-        return forgotten is not None and forgotten >= (self.settings.stop_at_forgotten or math.inf)
 
-    def judge(self, num_done: int, *, is_enough: bool, is_too_much: bool) -> None:
-        """At the end of an epoch: end soon for one reason or the other."""
-        if (is_enough or is_too_much) and self.num_before is None and num_done < self.num_planned:
-            self.num_before, self.why = num_done, "forgotten" if is_too_much else "known"
+def reached(known: float | None, forgotten: float | None, settings: TrainSettings) -> Reason | None:
+    """Which of the shares that end training early is reached, the one that must not be first; None if neither is."""
+    if forgotten is not None and forgotten >= (settings.stop_at_forgotten or math.inf):
+        return "forgotten"
+    if known is not None and known >= (settings.stop_at_known or math.inf):
+        return "known"
+    return None
 
 
 def share_of_peak(step: int, num_steps: int, settings: TrainSettings) -> float:

@@ -4,6 +4,7 @@ model + examples → tokens on disk → plan → train → proof → adapter →
 """
 
 import contextlib
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +24,7 @@ from ishibumi.training.checkpoint import remove_checkpoints
 from ishibumi.training.compiled import prepared
 from ishibumi.training.distributed import rank, wait
 from ishibumi.training.focus import focused
+from ishibumi.training.pace import reached
 from ishibumi.training.probe import kept_apart
 from ishibumi.training.saved import save_adapter
 from ishibumi.training.splitting import enough_rows, split
@@ -110,6 +112,7 @@ def run_stage(
         "padding_share": 1 - plan.num_tokens(trained) / (len(trained) * plan.row_tokens),
         "known": history[-1].known,
         "forgotten": history[-1].forgotten,
+        "ended_early": _why_early(history, settings),
         "texts": {source: stored.num_texts[source] for source in SOURCES},
         "texts_too_long": stored.num_long,
         "loss_first": history[0].loss,
@@ -119,6 +122,12 @@ def run_stage(
         "merge_difference": difference,
         **how,
     }
+
+
+def _why_early(history: Sequence[StepRecord], settings: TrainSettings) -> str:
+    """What was reached at the last epoch's end before the number of steps was made smaller; "" if it never was."""
+    judged = [a for a, b in itertools.pairwise(history) if b.num_steps < a.num_steps]
+    return (reached(judged[0].known, judged[0].forgotten, settings) or "") if judged else ""
 
 
 @contextlib.contextmanager

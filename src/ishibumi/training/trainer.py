@@ -94,7 +94,7 @@ def train(
         optimizer.load_state(state["optimizer"])
         knowing.load_state(state["knowing"])
         probe.load_state(state["probe"])
-        pace.num_before, pace.why = state["pace"]
+        pace.num_before = state["num_before_fall"]
         plan.load_state(state["plan"])
         history = [StepRecord(**row) for row in state["history"]]
     _check_head(network, plan)
@@ -142,8 +142,7 @@ def train(
         tell(num_waiting=1 if device.type == "cuda" and not is_epoch_end else 0)
         if is_epoch_end:
             probe.look()
-            is_enough, is_too_much = pace.is_enough(knowing.known), pace.is_too_much(probe.forgotten)
-            pace.judge(step, is_enough=first_says(is_enough), is_too_much=first_says(is_too_much))
+            pace.judge(step, knowing.known, probe.forgotten)
         is_due = time.monotonic() - saved_at > max(settings.checkpoint_seconds, save_cost / CHECKPOINT_COST_SHARE)
         stopping = first_says(should_stop())
         if stopping or (first_says(is_due) and step < pace.num_steps):
@@ -153,7 +152,7 @@ def train(
                 "optimizer": optimizer.state(),
                 "knowing": knowing.state(),
                 "probe": probe.state(),
-                "pace": (pace.num_before, pace.why),
+                "num_before_fall": pace.num_before,
                 "plan": plan.state(),
                 "history": [asdict(r) for r in history],
             }
