@@ -1,6 +1,5 @@
-"""Questions asked while they are trained: as greedy decoding answers them, what an epoch leaves out, early ends."""
+"""Questions asked while they are trained: as greedy decoding answers them, early ends, and what is forgotten."""
 
-import itertools
 import math
 from collections.abc import Callable
 from dataclasses import asdict
@@ -17,7 +16,6 @@ from ishibumi.models.load import LoadedModel
 from ishibumi.settings import CptSettings
 from ishibumi.training.adapters import attach, merge
 from ishibumi.training.batches import Plan, make_plan
-from ishibumi.training.focus import focused
 from ishibumi.training.pace import Pace, reached
 from ishibumi.training.probe import Probe, kept_apart
 from ishibumi.training.tokens import Example, Source, share_beginnings
@@ -42,8 +40,6 @@ def train_on(
 ) -> tuple[torch.nn.Module, Plan, list[StepRecord]]:
     """The network with what it learned merged, from where a run in `where` stood."""
     plan = tiny.plan_of(examples, where, settings)
-    if settings.skip_known:
-        plan = focused(plan, settings.skip_known, ["question"], {"replay": 0.3})
     told: list[StepRecord] = []
     stop = lambda: len(told) >= stop_after  # noqa: E731
     trainables = attach(model.network, settings, 1)
@@ -92,24 +88,17 @@ def test_what_is_known_is_what_greedy_decoding_answers(
     assert plan.store.branches.any()
 
 
-def test_an_epoch_leaves_out_what_is_known_and_goes_on_bit_for_bit_after_a_stop(
-    model_dir: Callable[[str], Path], tmp_path: Path
-) -> None:
-    examples = [question(*pair) for pair in QUESTIONS.items()] + [tiny.example(t, "replay") for t in REPLAY]
-    settings = tiny.settings(targets=tiny.LINEAR, learning_rate=2e-2, epochs=40, tokens_per_step=64, skip_known=1.0)
-    plain = tiny.plan_of(examples, tmp_path / "plain", settings)
-    _, plan, whole = train_on(tmp_path / "whole", tiny.load(model_dir("llama")), examples, settings)
-    assert len(whole) == plain.num_steps == plan.num_steps
-    assert len(plan.epoch_rows) > len(plain.epoch_rows)  # shorter ones, so more of them
-    starts = [0, *plan.epoch_rows]
-    asked = [len({i for row in plan.rows[a:b] for i in row if i < 5}) for a, b in itertools.pairwise(starts)]
-    assert asked[0] == 5 and 0 < min(asked) < 5 and whole[-1].known == 1
-    with pytest.raises(Stopped):
-        train_on(tmp_path / "parts", tiny.load(model_dir("llama")), examples, settings, stop_after=plan.num_steps // 2)
-    _, again, parts = train_on(tmp_path / "parts", tiny.load(model_dir("llama")), examples, settings)
-    assert again.rows == plan.rows and again.epoch_rows == plan.epoch_rows
-    without_time = [[{**asdict(r), "seconds": 0, "peak_bytes": 0, "utilisation": 0} for r in h] for h in (whole, parts)]
-    assert without_time[0] == without_time[1]
+def test_a_stopped_run_goes_on_with_what_it_knew(model_dir: Callable[[str], Path], tmp_path: Path) -> None:
+    examples = [question(*pair) for pair in QUESTIONS.items()] + [tiny.example(t, "replay") for t in REPLAY * 4]
+    settings = tiny.settings(targets=tiny.LINEAR, learning_rate=2e-2, epochs=30, stop_at_known=0.8, schedule="constant")
+    _, _, whole = train_on(tmp_path / "whole", tiny.load(model_dir("llama")), examples, settings)
+    for stop_after in (3, len(whole) - 1):  # before the end is in sight, and in the short fall of the rate
+        where = tmp_path / str(stop_after)
+        with pytest.raises(Stopped):
+            train_on(where, tiny.load(model_dir("llama")), examples, settings, stop_after=stop_after)
+        _, _, parts = train_on(where, tiny.load(model_dir("llama")), examples, settings)
+        same = [[{**asdict(r), "seconds": 0, "peak_bytes": 0, "utilisation": 0} for r in h] for h in (whole, parts)]
+        assert same[0] == same[1]
 
 
 def test_training_ends_early_with_a_short_fall_of_the_rate(model_dir: Callable[[str], Path], tmp_path: Path) -> None:

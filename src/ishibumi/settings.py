@@ -179,8 +179,8 @@ class KnowledgeSettings(Section):
         "figures: both before an answer that has a figure, nothing before others",
     )
     prompts: list[PromptKind] = Field(
-        default=["questions", "inferred", "everyday", "reverse", "overview"],
-        description="what model and endpoint are asked for; these five helped most",
+        default=["questions", "inferred", "everyday", "crossed", "reverse", "overview"],
+        description="what model and endpoint are asked for; these six helped most",
     )
     cache: str = Field(
         default="generated", description="directory of all replies, for later runs too, relative to the settings file"
@@ -275,12 +275,6 @@ class TrainSettings(Section):
     )
     learned_scale: float = Field(
         default=1.0, gt=0, le=4, description="how much of what the stage learned is kept; less forgets less"
-    )
-    skip_known: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
-        description="share of the questions right at their last turn that an epoch leaves out, for the others",
     )
     stop_at_known: float | None = Field(
         default=None,

@@ -87,7 +87,6 @@ def blockwise_attention(network: nn.Module) -> Iterator[None]:
 def has_one_text_a_row(config: Any, plan: Plan) -> bool:
     """Whether every token sees all that stand before it in its row: no mask is needed then."""
     is_plain = CAUSAL_KERNELS and not plan.store.branches.any() and all(len(row) <= 1 for row in plan.rows)
-    is_plain = is_plain and len(plan.rows) == plan.num_rows  # the others are not made yet
     return is_plain and (getattr(config, "sliding_window", None) or plan.row_tokens) >= plan.row_tokens
 
 

@@ -9,9 +9,8 @@ Rows hold several examples that do not see one another (block-diagonal attention
 Axes: R rows of a pass, T tokens of a row.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -68,22 +67,7 @@ class Plan:
     @property
     def num_steps(self) -> int:
         """Optimizer steps; the last may have fewer rows."""
-        return -(-self.num_rows // self.rows_per_step)
-
-    @property
-    def num_rows(self) -> int:
-        """Rows in all."""
-        return len(self.rows)
-
-    def grow(self, step: int, known_E: Callable[[], np.ndarray]) -> None:
-        """Have the rows of optimizer step `step`; what is `known_E` by then may decide what they are (see focus.py)."""
-
-    def state(self) -> dict[str, Any]:
-        """What settings and seed do not say."""
-        return {}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Take up a stored state."""
+        return -(-len(self.rows) // self.rows_per_step)
 
     @property
     def epoch_steps(self) -> list[int]:

@@ -101,7 +101,7 @@ def compiles(model: LoadedModel, plan: Plan, choice: Literal["auto", "always", "
     has_compiler = any(shutil.which(name) for name in (("cc", "gcc", "clang") if is_gpu else ("g++",)))
     hidden_size: int = model.network.config.hidden_size  # type: ignore[union-attr, assignment]
     on_gpu = MIN_TOKENS_GPU if hidden_size < WIDE else MIN_TOKENS_GPU_WIDE
-    pays = plan.num_rows * plan.row_tokens >= (on_gpu if is_gpu else MIN_TOKENS)
+    pays = len(plan.rows) * plan.row_tokens >= (on_gpu if is_gpu else MIN_TOKENS)
     return has_compiler and (choice == "always" or (choice == "auto" and pays))
 
 

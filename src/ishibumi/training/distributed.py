@@ -13,7 +13,6 @@ import datetime as dt
 import os
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -86,15 +85,6 @@ def greatest(value: int) -> int:
 def first_says(is_so: bool) -> bool:
     """What the first process says, in all of them: clocks and Ctrl-C differ."""
     return total(float(is_so and rank() == 0)) > 0
-
-
-def from_first(array: np.ndarray) -> np.ndarray:
-    """The first process's array of booleans, in all of them."""
-    if num_ranks() == 1:
-        return array
-    sent = torch.from_numpy(array.copy())
-    dist.broadcast(sent, 0)
-    return sent.numpy()
 
 
 def share_of_rows(rows: Sequence[list[int]]) -> list[list[int]]:

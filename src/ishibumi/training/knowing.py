@@ -39,11 +39,6 @@ class Knowing:
                 start = end
 
     @property
-    def known_E(self) -> np.ndarray:
-        """Whether all questions of an example were answered at its last turn."""
-        return (self.asked_E > 0) & (self.right_E == self.asked_E)
-
-    @property
     def known(self) -> float | None:
         """Share of the questions that were answered at their last turn, of those that had one; None before the first.
 

@@ -23,7 +23,6 @@ from ishibumi.training.batches import Plan, make_plan
 from ishibumi.training.checkpoint import remove_checkpoints
 from ishibumi.training.compiled import prepared
 from ishibumi.training.distributed import rank, wait
-from ishibumi.training.focus import focused
 from ishibumi.training.pace import reached
 from ishibumi.training.probe import kept_apart
 from ishibumi.training.saved import save_adapter
@@ -85,8 +84,6 @@ def run_stage(
         answer_weight=settings.answer_weight,
         left_out=kept_apart(store, seed),
     )
-    if settings.skip_known and len(plan.epoch_rows) > 1:
-        plan = focused(plan, settings.skip_known, mix.own, mix.shares)
     enough_rows(plan)
     trainables = attach(model.network, settings, seed)
     if split_on is not None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 from torch.func import functional_call
@@ -19,7 +18,7 @@ from ishibumi.training.adapters import Trainable
 from ishibumi.training.attention import masked_attention
 from ishibumi.training.batches import Plan
 from ishibumi.training.checkpoint import load_checkpoint, save_checkpoint
-from ishibumi.training.distributed import first_says, from_first, full, num_ranks, rank, share_of_rows, sum_gradients
+from ishibumi.training.distributed import first_says, full, num_ranks, rank, share_of_rows, sum_gradients
 from ishibumi.training.flops import flops_in_8_bits, flops_per_token, seconds_at_best
 from ishibumi.training.knowing import Knowing
 from ishibumi.training.optimizer import Optimizer
@@ -95,7 +94,6 @@ def train(
         knowing.load_state(state["knowing"])
         probe.load_state(state["probe"])
         pace.num_before = state["num_before_fall"]
-        plan.load_state(state["plan"])
         history = [StepRecord(**row) for row in state["history"]]
     _check_head(network, plan)
     head_VD = full(network.get_output_embeddings().weight)  # type: ignore[operator]
@@ -119,13 +117,8 @@ def train(
             history.append(_record(launched.popleft(), plan, pace, knowing, probe, history, work, device))
             on_step(history[-1])
 
-    def known_so_far() -> np.ndarray:
-        tell(num_waiting=0)
-        return from_first(knowing.known_E)
-
     step = len(history)
     while step < pace.num_steps:
-        plan.grow(step, known_so_far)
         begun = Moment(device)
         rows = plan.rows_of_step(step)
         if vocabulary:
@@ -153,7 +146,6 @@ def train(
                 "knowing": knowing.state(),
                 "probe": probe.state(),
                 "num_before_fall": pace.num_before,
-                "plan": plan.state(),
                 "history": [asdict(r) for r in history],
             }
             if rank() == 0:
