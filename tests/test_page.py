@@ -177,6 +177,7 @@ def test_a_run_is_followed_while_it_trains(browser: webdriver.Chrome, run: Run, 
 
     def tell(step: int, loss: float, epoch: int) -> None:
         row = {"step": step, "num_steps": 40, "epoch": epoch, "tokens": 500 * step, "loss": loss, "seconds": 2.0}
+        row |= {"known": step / 40}
         with (partial / "progress.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
 
@@ -186,7 +187,7 @@ def test_a_run_is_followed_while_it_trains(browser: webdriver.Chrome, run: Run, 
         browser.get("about:blank")
         browser.get(f"http://127.0.0.1:{port}/")
         facts = until(browser, lambda: texts(browser, ".curve dd"))
-        assert (browser.current_url.split("#")[1], facts) == ("training", ["3.00", "10 / 40", "250", "1分 0秒"])
+        assert (browser.current_url.split("#")[1], facts) == ("training", ["3.00", "10 / 40", "25 %", "250", "1分 0秒"])
         tell(11, 2.5, 2)
         until(browser, lambda: texts(browser, ".curve dd")[:2] == ["2.50", "11 / 40"])
         assert texts(browser, ".x-top") == ["2 周目"]

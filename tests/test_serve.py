@@ -332,7 +332,8 @@ def test_a_stage_that_trains_is_followed_step_by_step(tmp_path: Path) -> None:
     found = training_of(tmp_path, "cpt")
     assert found and found.pop("seconds_since") < 60
     assert found == {
-        "stage": "cpt", "live": True, "num_steps": 5, "step": 3, "tokens": 300, "epoch": 2, "epochs": [3],
+        "stage": "cpt", "live": True, "num_steps": 5, "step": 3, "tokens": 300, "epoch": 2, "known": None,
+        "epochs": [3],
         "steps": [[1, 4.0], [2, 3.5], [3, 2.0]], "tokens_per_second": 40.0, "seconds_left": 5.0,
     }  # fmt: skip
 

@@ -1,7 +1,6 @@
 """What training forgets, while it goes on: a few texts of replay that it never trains on. Texts → perplexity ratio.
 
-Replay is general text and what the base wrote itself, so how much harder its unseen texts become to predict is how far
-the model has gone from the base.
+How much harder such texts become to predict is how far the model has gone from the base.
 """
 
 import math
@@ -17,13 +16,13 @@ from ishibumi.training.steps import batch_nll_sum
 from ishibumi.training.tokens import TokenStore
 
 NUM_TEXTS = 16
-SHARE = 0.1  # of replay's texts at most
+AMONG = 160  # the first of replay's texts: general ones come before those that the base wrote, which stay easy for it
 
 
 def kept_apart(store: TokenStore, seed: int) -> np.ndarray:
-    """The texts of replay that no plan has, drawn at random: a mask over the examples, (E,)."""
-    pool = store.of_source("replay")
-    chosen = np.random.default_rng([seed, len(pool)]).permutation(pool)[: min(NUM_TEXTS, int(SHARE * len(pool)))]
+    """A tenth of the first texts of replay, drawn at random, which no plan has: a mask over the examples, (E,)."""
+    first = store.of_source("replay")[:AMONG]
+    chosen = np.random.default_rng([seed, len(first)]).permutation(first)[: len(first) * NUM_TEXTS // AMONG]
     mask = np.zeros(len(store), np.bool_)
     mask[chosen] = True
     return mask

@@ -116,6 +116,7 @@ def training_of(run_dir: Path, stage: str) -> Row | None:
         "step": last["step"],
         "tokens": last["tokens"],
         "epoch": last["epoch"],
+        "known": last.get("known"),
         "epochs": starts,
         "steps": [[row["step"], round(row["loss"], 4)] for row in [*shown, *([last] if shown[-1] is not last else [])]],
         "tokens_per_second": num_tokens / seconds if seconds else None,

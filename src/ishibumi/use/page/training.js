@@ -32,6 +32,7 @@ function curve(stage) {
   const first = stage.steps[0][1].toFixed(2);
   const last = stage.steps.at(-1)[1].toFixed(2);
   const facts = make("dl", "facts", fact("loss", last), fact("step", `${stage.step} / ${stage.num_steps}`));
+  if (stage.known != null) facts.append(fact("known", `${Math.round(100 * stage.known)} %`));
   if (stage.tokens_per_second) facts.append(fact("speed", Math.round(stage.tokens_per_second).toLocaleString(language())));
   if (stage.live && stage.seconds_left !== null) facts.append(fact("left", duration(stage.seconds_left)));
   else facts.append(fact("tokens", stage.tokens.toLocaleString(language())));

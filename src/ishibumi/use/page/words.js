@@ -54,6 +54,7 @@ const WORDS = {
   quiet: ["最後のステップから {0} 秒", "last step {0} s ago"],
   loss: ["損失", "loss"],
   step: ["ステップ", "step"],
+  known: ["学習用の質問の正答", "training questions known"],
   speed: ["トークン/秒", "tokens/s"],
   left: ["残り", "left"],
   tokens: ["トークン", "tokens"],
