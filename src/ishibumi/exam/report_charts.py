@@ -100,7 +100,7 @@ def _points(values: Sequence[float], top: float) -> str:
 
 def _step_ticks(count: int) -> list[int]:
     """The first and the last step and round numbers between, none of them too near the last."""
-    between = [int(tick) for tick in nice_range(0, count) if 1 < tick < 0.8 * count and tick == int(tick)]
+    between = [int(tick) for tick in nice_range(0, count) if 1 < tick < 0.75 * count and tick == int(tick)]
     return sorted({1, *between, count})
 
 
