@@ -132,9 +132,10 @@ def train(
         launched.append(_Launched(step, rows, right, steps.move(rate), settings.learning_rate * rate, begun))
         step += 1
         is_epoch_end = step in plan.epoch_steps
-        tell(num_waiting=1 if device.type == "cuda" and not is_epoch_end else 0)
         if is_epoch_end:
             probe.look()
+        tell(num_waiting=1 if device.type == "cuda" and not is_epoch_end else 0)
+        if is_epoch_end:
             pace.judge(step, knowing.known, probe.forgotten)
         is_due = time.monotonic() - saved_at > max(settings.checkpoint_seconds, save_cost / CHECKPOINT_COST_SHARE)
         stopping = first_says(should_stop())
