@@ -11,13 +11,14 @@ import tiny
 import torch
 import torch.nn.functional as F
 
-from ishibumi.errors import Stopped
+from ishibumi.errors import Stopped, UsageError
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import CptSettings
 from ishibumi.training.adapters import attach, merge
 from ishibumi.training.batches import Plan, make_plan
 from ishibumi.training.pace import Pace, reached
 from ishibumi.training.probe import kept_apart
+from ishibumi.training.stage import Mix, run_stage
 from ishibumi.training.tokens import Example, Source, share_beginnings
 from ishibumi.training.trainer import StepRecord, train
 
@@ -148,3 +149,15 @@ def test_the_rate_falls_to_zero_from_where_it_is() -> None:
     assert [round(pace.rate(step), 3) for step in range(49, 55)] == [1, 0.833, 0.667, 0.5, 0.333, 0.167]
     pace.judge(54, 1.0, None)
     assert pace.num_steps == 55  # decided once
+
+
+@pytest.mark.parametrize("ends", [{"stop_at_known": 0.9}, {"stop_at_forgotten": 1.1}])
+def test_an_end_that_nothing_can_bring_about_is_refused(
+    ends: dict[str, float], model_dir: Callable[[str], Path], tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=rf"{next(iter(ends))} = .* cannot end this stage"):
+        run_stage(
+            tiny.load(model_dir("llama")), [tiny.example(text) for text in REPLAY], Mix(["document"], {}),
+            tiny.settings(**ends), tmp_path, seed=1, on_step=lambda record: None, should_stop=lambda: False,
+        )  # fmt: skip
+    assert not list(tmp_path.glob("checkpoint*"))

@@ -7,7 +7,7 @@ known early   _/    ‾‾‾-\\                 once enough is known, or too mu
 """
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from ishibumi.settings import TrainSettings
 from ishibumi.training.distributed import first_says
@@ -44,6 +44,14 @@ class Pace:
         is_reached = first_says(reached(known, forgotten, self.settings) is not None)
         if is_reached and self.num_before is None and num_done < self.num_planned:
             self.num_before = num_done
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run needs besides the settings."""
+        return {"num_before": self.num_before}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up a stored state."""
+        self.num_before = state["num_before"]
 
 
 def reached(known: float | None, forgotten: float | None, settings: TrainSettings) -> Reason | None:

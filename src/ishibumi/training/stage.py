@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from ishibumi.artifacts import write_json, write_jsonl
-from ishibumi.errors import TrainingError
+from ishibumi.errors import TrainingError, UsageError
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import attach, merge, prove_trained, scale_learned
@@ -84,6 +84,7 @@ def run_stage(
         answer_weight=settings.answer_weight,
         left_out=kept_apart(store, seed),
     )
+    _refuse_ends_that_cannot_come(plan, settings)
     enough_rows(plan)
     trainables = attach(model.network, settings, seed)
     if split_on is not None:
@@ -119,6 +120,22 @@ def run_stage(
         "merge_difference": difference,
         **how,
     }
+
+
+def _refuse_ends_that_cannot_come(plan: Plan, settings: TrainSettings) -> None:
+    """Raise UsageError where a share that is to end training early has nothing to be measured on."""
+    has_probe = plan.left_out is not None and bool(plan.left_out.any())
+    measured: dict[str, tuple[float | None, bool, str]] = {
+        "stop_at_known": (settings.stop_at_known, len(plan.store.of_source("question")) > 0, "questions"),
+        "stop_at_forgotten": (settings.stop_at_forgotten, has_probe, "texts of replay (ten or more)"),
+    }
+    for name, (value, is_there, what) in measured.items():
+        if value is not None and not is_there:
+            raise UsageError(
+                f"{name} = {value:g} cannot end this stage: it has no {what} to measure it on.",
+                hint=f"Leave {name} out, or give the stage {what}: see knowledge.generator and replay.paths.",
+                hint_ja=f"{name} を外すか、knowledge.generator や replay.paths で測る文を用意してください。",
+            )
 
 
 def _why_early(history: Sequence[StepRecord], settings: TrainSettings) -> str:

@@ -158,8 +158,8 @@ def batch_nll_sum(
     """Summed negative log-likelihood of a batch's learned tokens, each predicted from the token before it.
 
     It is normalised over `words`, or over the whole vocabulary. With `num_learned` so many tokens are taken, the
-    learned ones and others of weight 0: a shape that no batch changes. Whether a learned token was
-    the likeliest goes into `right_RT`; what stands there for others means nothing.
+    learned ones and others of weight 0: a shape that no batch changes. Whether a learned token was the likeliest goes
+    into `right_RT`; what stands there for others means nothing.
     """
     hidden_RTD = hidden_states(network, batch)
     weights = batch.weights_RT[:, 1:].flatten()

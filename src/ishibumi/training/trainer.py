@@ -3,7 +3,7 @@
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -88,12 +88,11 @@ def train(
     optimizer = Optimizer(trainables, settings)
     pace = Pace(plan.num_steps, settings)
     knowing, probe = Knowing(plan.store), Probe(network, plan, settings.tokens_per_pass)
+    kept = {"optimizer": optimizer, "pace": pace, "knowing": knowing, "probe": probe}
     history: list[StepRecord] = []
     if state := load_checkpoint(directory, device):
-        optimizer.load_state(state["optimizer"])
-        knowing.load_state(state["knowing"])
-        probe.load_state(state["probe"])
-        pace.num_before = state["num_before_fall"]
+        for name, part in kept.items():
+            part.load_state(state[name])
         history = [StepRecord(**row) for row in state["history"]]
     _check_head(network, plan)
     head_VD = full(network.get_output_embeddings().weight)  # type: ignore[operator]
@@ -106,10 +105,7 @@ def train(
     steps = Steps(network, optimizer, plan.most_learned(settings.tokens_per_pass), words)
     launched: deque[_Launched] = deque()
 
-    num_words = len(words.ids_C) if words else None
-    flops = flops_per_token(network, trainables, settings.row_tokens, num_words, plan.learned_share)
-    at_best = seconds_at_best(flops, flops_in_8_bits(network), device, network.dtype)  # type: ignore[arg-type]
-    work = at_best and at_best / num_ranks()
+    work = _seconds_a_token(network, trainables, plan, len(words.ids_C) if words else None)
     saved_at, save_cost = time.monotonic(), 0.0
 
     def tell(num_waiting: int) -> None:
@@ -142,24 +138,24 @@ def train(
         if stopping or (first_says(is_due) and step < pace.num_steps):
             tell(num_waiting=0)
             began = time.monotonic()
-            state = {
-                "optimizer": optimizer.state(),
-                "knowing": knowing.state(),
-                "probe": probe.state(),
-                "num_before_fall": pace.num_before,
-                "history": [asdict(r) for r in history],
-            }
+            state = {"history": [asdict(r) for r in history]} | {name: part.state() for name, part in kept.items()}
             if rank() == 0:
                 save_checkpoint(directory, state, step=step, kept=settings.checkpoints_kept)
             saved_at, save_cost = time.monotonic(), time.monotonic() - began
         if stopping:
-            raise Stopped(
-                f"Stopped after step {step} of {pace.num_steps}.",
-                hint="The same command goes on from here.",
-                hint_ja="同じコマンドを実行すると、ここから続けます。",
-            )
+            raise _stopped(step, pace.num_steps)
     tell(num_waiting=0)
     return history
+
+
+def _seconds_a_token(
+    network: nn.Module, trainables: Sequence[Trainable], plan: Plan, num_words: int | None
+) -> float | None:
+    """What a token takes at the best speed of all machines together; None where that is not known."""
+    device = next(network.parameters()).device
+    flops = flops_per_token(network, trainables, plan.row_tokens, num_words, plan.learned_share)
+    at_best = seconds_at_best(flops, flops_in_8_bits(network), device, network.dtype)  # type: ignore[arg-type]
+    return at_best and at_best / num_ranks()
 
 
 def _record(
@@ -217,6 +213,14 @@ def _check_head(network: nn.Module, plan: Plan) -> None:
             hint="Use a Llama, Qwen or Gemma 3 model.",
             hint_ja="Llama、Qwen、Gemma 3 系のモデルを使ってください。",
         )
+
+
+def _stopped(step: int, num_steps: int) -> Stopped:
+    return Stopped(
+        f"Stopped after step {step} of {num_steps}.",
+        hint="The same command goes on from here.",
+        hint_ja="同じコマンドを実行すると、ここから続けます。",
+    )
 
 
 def _not_reached(names: list[str]) -> TrainingError:
