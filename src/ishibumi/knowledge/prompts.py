@@ -26,6 +26,7 @@ FORMS: Mapping[str, Form] = {
     "inferred": "questions",
     "everyday": "questions",
     "crossed": "questions",
+    "apart": "questions",
     "reverse": "questions",
     "overview": "questions",
     "unknown": "questions",
