@@ -70,7 +70,7 @@ def fitting_forecast(
         settings = settings.model_copy(update={"recompute": "full"})
         found = stage_forecast(model, directory, settings)
     if found.peak <= usable:
-        return found, settings
+        return found.with_turned(usable), settings
     for changes in _smaller(settings, on_gpu):
         smaller = stage_forecast(model, directory, settings.model_copy(update=changes))
         if smaller.peak <= usable:

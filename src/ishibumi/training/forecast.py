@@ -24,7 +24,7 @@ from ishibumi.training.flops import flops_in_8_bits, flops_per_token
 from ishibumi.training.live_memory import LiveBytes
 from ishibumi.training.loss import GPU_LOGITS, MAX_TOKENS_AT_ONCE
 from ishibumi.training.optimizer import Optimizer
-from ishibumi.training.precision import frozen_in
+from ishibumi.training.precision import EightBitLinear, frozen_in
 from ishibumi.training.small_adamw import PIECE, SmallAdamW
 from ishibumi.training.steps import batch_nll_sum
 
@@ -43,7 +43,8 @@ SMALL = (2, 4)  # layers of the networks that stand for deeper ones
 class Forecast:
     """Of one process: bytes of the weights, of what the optimizer adds (masters, gradients, moments), of the peak.
 
-    `flops` are those of a step, over all processes, of which `flops_in_8_bits` by products of 8-bit matrices.
+    `flops` are those of a step, over all processes, of which `flops_in_8_bits` by products of 8-bit matrices. `turned` are
+    those matrices a second time, turned, which a GPU keeps beside the peak where there is room.
     """
 
     weights: int
@@ -51,6 +52,11 @@ class Forecast:
     peak: int
     flops: float
     flops_in_8_bits: float = 0.0
+    turned: int = 0
+
+    def with_turned(self, usable: int) -> "Forecast":
+        """The same with what is kept turned, if it is less than what is left of `usable` bytes."""
+        return replace(self, peak=self.peak + self.turned) if self.peak + self.turned < usable else self
 
     def split(self, num_ranks: int, num_layers: int) -> "Forecast":
         """The same where the processes share one copy; two layers at a time are whole: one in use, one coming."""
@@ -79,15 +85,15 @@ def forecast(
     else:
         less, sizes = (_simulate(partial(make_network, n), settings, is_gpu, is_compiled, num_ranks) for n in SMALL)
         sizes = [b + (b - a) * (num_layers - more) / (more - few) for a, b in zip(less, sizes, strict=True)]
-    weights, optimizer, in_loss, going_back, flops, in_8_bits = sizes
-    return Forecast(int(weights), int(optimizer), int(max(in_loss, going_back)), flops, in_8_bits)
+    weights, optimizer, in_loss, going_back, flops, in_8_bits, turned = sizes
+    return Forecast(int(weights), int(optimizer), int(max(in_loss, going_back)), flops, in_8_bits, int(turned))
 
 
 def _simulate(
     make_network: Callable[[], nn.Module], settings: TrainSettings, is_gpu: bool, is_compiled: bool, num_ranks: int
 ) -> list[float]:
     """Bytes of weights and optimizer, the most that is alive up to the loss and after it; a step's operations: all, and
-    those in 8 bits."""
+    those in 8 bits; bytes of what may be kept turned."""
     rows_per_step = max(1, settings.tokens_per_step // settings.row_tokens)
     num_rows = min(max(1, settings.tokens_per_pass // settings.row_tokens), -(-rows_per_step // num_ranks))
     num_learned, tokens = num_rows * (settings.row_tokens - 1), rows_per_step * settings.row_tokens
@@ -102,6 +108,9 @@ def _simulate(
         plain = list(network.parameters())
         with frozen_in(network, settings.precision), _kept(network, settings, is_compiled):
             in_8_bits = flops_in_8_bits(network) * tokens
+            rounded = [m for m in network.modules() if isinstance(m, EightBitLinear)]
+            keeps_turned = is_gpu and settings.precision == "fp8" and settings.recompute != "full"
+            turned = sum(m.weight_OI.nbytes for m in rounded) if keeps_turned else 0
             kept = {id(p) for p in network.parameters()}
             on_cpu = sum(p.nbytes for p in plain if id(p) not in kept)  # waiting while fewer bits stand for it
             on_cpu += sum(t.start.nbytes for t in trainables if t.start is not None)
@@ -124,7 +133,7 @@ def _simulate(
             in_loss, live.peak = live.peak + others + logits, live.now
             nll_sum.backward()
             optimizer.collect_gradients()
-            return [weights, in_optimizer, in_loss, live.peak + others, flops, in_8_bits]
+            return [weights, in_optimizer, in_loss, live.peak + others, flops, in_8_bits, turned]
 
 
 @contextlib.contextmanager
