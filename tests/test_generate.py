@@ -8,6 +8,7 @@ import pytest
 import tiny
 import torch
 
+from ishibumi.models.beginning import shared_length
 from ishibumi.models.chat_format import ChatFormat
 from ishibumi.models.generate import BLOCK, Sampling, drawn_tokens, generate_replies
 from ishibumi.models.load import LoadedModel
@@ -63,6 +64,39 @@ def test_a_reply_tells_how_likely_its_tokens_were(kind: str, batch_size: int, mo
             logits = model.network(input_ids=torch.tensor([[*ids, *new_ids]])).logits[0, len(ids) - 1 : -1]
         logprobs = logits.log_softmax(-1)[range(len(new_ids)), new_ids]
         assert reply.mean_logprob == pytest.approx(float(logprobs.mean()), abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", tiny.KINDS)
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_a_beginning_that_is_read_once_changes_no_reply(
+    kind: str, batch_size: int, model_dir: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny.load(model_dir(kind))
+    window = getattr(model.network.config, "sliding_window", None) or 0
+    alike = model.tokenizer("What all of these begin with, and long. " * (2 + window // 32))["input_ids"]
+    asked = [[*alike, *ids] for ids in (*prompts(model), [65] * 70)]
+    assert shared_length(asked) >= len(alike) > window
+    read: list[int] = []
+    forward = model.network.forward
+
+    def counting(*args: Any, **given: Any) -> Any:
+        read.append(given["input_ids"].numel())
+        return forward(*args, **given)
+
+    monkeypatch.setattr(model.network, "forward", counting)
+    together = generate_replies(model, asked, max_new_tokens=12, batch_size=batch_size)
+    monkeypatch.undo()
+    assert read[0] == shared_length(asked)
+    assert max(read[1:]) <= batch_size * 71
+    for ids, reply in zip(asked, together, strict=True):
+        (alone,) = generate_replies(model, [ids], max_new_tokens=12, batch_size=1)
+        assert (reply.text, reply.num_tokens) == (alone.text, alone.num_tokens)
+        assert reply.mean_logprob == pytest.approx(alone.mean_logprob, abs=1e-4)
+
+
+def test_a_short_beginning_is_not_worth_it() -> None:
+    assert shared_length([]) == shared_length([[1] * 100]) == shared_length([[1] * 31 + [2], [1] * 31 + [3]]) == 0
+    assert shared_length([[1] * 60, [1] * 60 + [2], [1] * 70]) == 59
 
 
 def test_a_reply_ends_before_the_first_stop_text(model_dir: Callable[[str], Path]) -> None:

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from transformers import DynamicCache
 
+from ishibumi.models.beginning import Beginning, shared_length
 from ishibumi.models.load import LoadedModel
 from ishibumi.models.packing import packed
 
@@ -55,15 +56,21 @@ def generate_replies(
 ) -> list[Reply]:
     """Replies in the prompts' order, greedy or as `sampling` says, cut at an end token or before one of `stop_texts`.
 
-    Prompts of like length share a batch; `on_batch(done, total)` is called after each.
+    Prompts of like length share a batch; `on_batch(done, total)` is called after each. What all begin with is read once.
     """
     order = sorted(range(len(prompts_ids)), key=lambda i: len(prompts_ids[i]))
     replies: dict[int, Reply] = {}
+    num_shared = shared_length(prompts_ids)
     with packed(model.network) if len(order) >= WORTH_PACKING else contextlib.nullcontext():
+        beginning = Beginning(model, prompts_ids[0][:num_shared]) if num_shared else None
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             drawn = Sampling(sampling.temperature, [sampling.seeds[i] for i in chosen]) if sampling else None
-            said = _decode_batch(model, [prompts_ids[i] for i in chosen], max_new_tokens, stop_texts, drawn)
+            asked, cache = [prompts_ids[i] for i in chosen], new_cache(model)
+            num_read = max(len(prompt) - num_shared for prompt in asked)
+            if beginning:
+                beginning.fill(cache, [len(prompt) - num_read for prompt in asked])
+            said = _decode_batch(model, asked, num_read, cache, max_new_tokens, stop_texts, drawn)
             replies |= {i: _finish(model, *of_prompt, stop_texts) for i, of_prompt in zip(chosen, said, strict=True)}
             if on_batch:
                 on_batch(len(replies), len(order))
@@ -74,17 +81,19 @@ def generate_replies(
 def _decode_batch(
     model: LoadedModel,
     prompts: Sequence[Sequence[int]],
+    num_read: int,
+    cache: DynamicCache,
     max_new_tokens: int,
     stop_texts: tuple[str, ...],
     sampling: Sampling | None,
 ) -> list[tuple[list[int], list[float]]]:
-    """New token ids of each prompt, with their log-probabilities.
+    """New token ids of each prompt, with their log-probabilities; all but the last `num_read` tokens are in `cache`.
 
     Finished prompts leave the batch, so that the rest goes faster.
     """
     ids_BT, mask_BT = left_padded(prompts, model.device)
-    positions_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
-    cache = new_cache(model)
+    positions_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)[:, -num_read:]
+    ids_BT = ids_BT[:, -num_read:]
     randoms = [random.Random(seed) for seed in sampling.seeds] if sampling else []
     said: list[tuple[list[int], list[float]]] = [([], []) for _ in prompts]
     alive = list(range(len(prompts)))
