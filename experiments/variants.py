@@ -171,7 +171,7 @@ def tell(
         row["skills"] = summarise_skills(directory)
         which = {"variant": row["variant"], "kept": row["kept"]}
         free = load_free_answers(directory)
-        row["free"] = count_figures(free)
+        row["free"] = count_figures(free, answers)
         write(out, row)
         for reply in free:
             write(out.with_suffix(".answers.jsonl"), which | asdict(reply))

@@ -289,3 +289,14 @@ def test_neither_articles_nor_general_texts_have_the_exams_wording() -> None:
     general += read_texts([GENERAL / f"{name}_ja.jsonl" for name in ("replay", "heldout")])
     assert [text for text in general if shares_ngram(sets, text)] == []
     assert shares_ngram(sets, f"（前略）{exam[0]}")
+
+
+def test_every_figure_is_also_asked_for_alone() -> None:
+    exam = {row["id"]: row for row in rows("questions_ja.jsonl")}
+    for figure in (figure for row in rows("free_questions_ja.jsonl") for figure in row["figures"]):
+        answers = [exam[i]["answer"] for i in figure["asked"]]
+        assert answers
+        # What the figure says is what those questions are answered with; of people it has the family name.
+        for answer in answers:
+            shown = answer.rstrip("議席人票") if answer[0].isdigit() else answer[:2]
+            assert shown in figure["ja"], (figure["ja"], answer)

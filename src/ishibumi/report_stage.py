@@ -67,7 +67,7 @@ def fill_report(run: Run, questions: list[Question], directory: Path) -> None:
     summary = {
         "recipe": run.settings.recipe,
         "arms": arms,
-        "free": count_figures(free) if free else None,
+        "free": count_figures(free, answers) if free else None,
         "perplexity_ratio": {language: ratio for language, *_, ratio in compared(perplexities)},
         "skills": skills,
         "seconds": seconds,

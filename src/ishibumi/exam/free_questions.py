@@ -58,12 +58,17 @@ Claim = Number | Words
 
 
 class Figure(_Row):
-    """One figure of the answer, described in both languages; right when all its claims are."""
+    """One figure of the answer, described in both languages; right when all its claims are.
+
+    `asked`: ids of the exam's own questions that together ask for it alone, so that a figure which a reply leaves out
+    is not taken for one that the model does not know.
+    """
 
     id: str
     ja: str
     en: str
     claims: tuple[Claim, ...] = Field(min_length=1)
+    asked: tuple[str, ...] = ()
 
 
 class PublishedReply(_Row):

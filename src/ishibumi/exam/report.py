@@ -15,7 +15,7 @@ from markupsafe import Markup
 from ishibumi.corpus.documents import Document
 from ishibumi.exam.evaluate import Answer
 from ishibumi.exam.forgetting import Perplexity, compared
-from ishibumi.exam.free import FreeAnswer, count_figures
+from ishibumi.exam.free import FreeAnswer, count_figures, known_figures
 from ishibumi.exam.questions import GENERATED, TRAINING, Question
 from ishibumi.exam.report_charts import loss_curve
 from ishibumi.exam.report_text import TEXT
@@ -93,7 +93,8 @@ def render_report(data: ReportData) -> str:
         "report.html.jinja",
         data=data,
         notes=[_spans(*note) for note in data.notes],
-        free_count=count_figures(data.free),
+        free_count=count_figures(data.free, data.answers),
+        known_figures=known_figures(data.free, data.answers),
         arm_names=[arm for arm in ARMS if arm in data.arms],
         differences=[(arm, other, row) for arm in data.arms for other, row in data.arms[arm]["differences"].items()],
         split_sizes=split_sizes(data.arms),

@@ -131,6 +131,11 @@ TEXT: dict[str, tuple[str, str]] = {
         "{right} of {figures} figures right, {wrong} wrong; the published reply had {published_right} right.",
         "{figures}項目のうち{right}項目が正解、{wrong}項目が誤り。公開された返答の正解は{published_right}項目でした。",
     ),
+    "free_asked_alone": (
+        "Asked for one by one, {asked_alone_right} of {asked_alone} are right.",
+        "1つずつ尋ねると、{asked_alone}項目のうち{asked_alone_right}項目が正解です。",
+    ),
+    "asked_alone": ("Asked alone", "個別に尋ねると"),
     "figure": ("Figure", "項目"),
     "ours": ("This model", "このモデル"),
     "published": ("Published", "公開された返答"),

@@ -22,7 +22,7 @@ WORTH_READING = 32  # tokens: fewer are read with each prompt
 
 
 def shared_length(prompts: Sequence[Sequence[int]]) -> int:
-    """How many tokens all prompts begin with alike; each has one more at least, and 0 is said where it is not worth it."""
+    """How many tokens all prompts begin with alike, at least one less than each has; 0 where it is not worth it."""
     if len(prompts) < 2:
         return 0
     low, high = min(prompts), max(prompts)

@@ -56,7 +56,8 @@ def generate_replies(
 ) -> list[Reply]:
     """Replies in the prompts' order, greedy or as `sampling` says, cut at an end token or before one of `stop_texts`.
 
-    Prompts of like length share a batch; `on_batch(done, total)` is called after each. What all begin with is read once.
+    Prompts of like length share a batch; `on_batch(done, total)` is called after each. What all prompts begin with is
+    read once.
     """
     order = sorted(range(len(prompts_ids)), key=lambda i: len(prompts_ids[i]))
     replies: dict[int, Reply] = {}

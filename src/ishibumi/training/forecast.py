@@ -43,8 +43,8 @@ SMALL = (2, 4)  # layers of the networks that stand for deeper ones
 class Forecast:
     """Of one process: bytes of the weights, of what the optimizer adds (masters, gradients, moments), of the peak.
 
-    `flops` are those of a step, over all processes, of which `flops_in_8_bits` by products of 8-bit matrices. `turned` are
-    those matrices a second time, turned, which a GPU keeps beside the peak where there is room.
+    `flops` are those of a step, over all processes, of which `flops_in_8_bits` by products of 8-bit matrices. `turned`
+    are those matrices a second time, turned, which a GPU keeps beside the peak where there is room.
     """
 
     weights: int
