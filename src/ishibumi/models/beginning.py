@@ -25,7 +25,7 @@ def shared_length(prompts: Sequence[Sequence[int]]) -> int:
     """How many tokens all prompts begin with alike, at least one less than each has; 0 where it is not worth it."""
     if len(prompts) < 2:
         return 0
-    low, high = min(prompts), max(prompts)
+    low, high = min(prompts, key=tuple), max(prompts, key=tuple)
     same = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
     same = min(same, min(map(len, prompts)) - 1)
     return same if same >= WORTH_READING else 0
