@@ -179,8 +179,8 @@ class KnowledgeSettings(Section):
         "figures: both before an answer that has a figure, nothing before others",
     )
     prompts: list[PromptKind] = Field(
-        default=["questions", "inferred", "everyday", "crossed", "reverse", "overview"],
-        description="what model and endpoint are asked for; these six helped most",
+        default=["questions", "inferred", "everyday", "crossed", "apart", "reverse", "overview"],
+        description="what model and endpoint are asked for; these seven helped most",
     )
     cache: str = Field(
         default="generated", description="directory of all replies, for later runs too, relative to the settings file"

@@ -23,6 +23,7 @@ from ishibumi.knowledge.items import load_items
 from ishibumi.knowledge_stage import trained_documents
 from ishibumi.leak_check import refuse_leaks
 from ishibumi.loggers import logging_to
+from ishibumi.memory import release
 from ishibumi.models.load import LoadedModel, base_identity, find_base, load_model, load_untrained, pick_device
 from ishibumi.settings import TrainSettings
 from ishibumi.training.cpt import cpt_examples, cpt_mix
@@ -108,7 +109,7 @@ def _train(
     """Train the model in place; returns what the stage's manifest keeps."""
     settings: TrainSettings = run.settings.cpt if stage == "cpt" else run.settings.sft
     with _telling(run, stage, watch) as on_step:
-        return run_stage(
+        manifest = run_stage(
             model,
             examples,
             mix,
@@ -119,6 +120,8 @@ def _train(
             should_stop=watch.should_stop,
             split_on=split_on,
         )
+    release()  # before other weights are loaded beside these
+    return manifest
 
 
 @contextlib.contextmanager
