@@ -367,7 +367,7 @@ def test_a_server_that_counts_no_tokens_is_charged_by_length(tmp_path: Path) -> 
 
 def kept_replies(directory: Path) -> list[Reply]:
     """All replies on disk, in the order of their keys."""
-    keys = [json.loads(line)["key"] for line in (directory / NAME).read_text().splitlines()]
+    keys = [json.loads(line)["key"] for line in (directory / NAME).read_bytes().split(b"\n")[:-1]]
     assert len(keys) == len(set(keys))
     found = load_replies(directory, keys)
     return [found[key] for key in sorted(keys)]
