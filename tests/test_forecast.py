@@ -229,3 +229,17 @@ def test_an_exam_that_will_not_fit_is_refused(project: Path, monkeypatch: pytest
     code, _, err = test_pipeline.call("check", project, "--set", "cpt.tokens_per_pass=256", "--set", "sft.epochs=0")
     assert code == 2
     assert err.startswith("ishibumi: The exam will not fit: ") and "--set exam.batch_questions=" in err
+
+
+def test_matrices_that_a_gpu_keeps_turned_are_foretold_where_there_is_room(model_dir: Callable[[str], Path]) -> None:
+    config = read_config(model_dir("llama"))
+    make = partial(empty_network, config, "bfloat16", "cpu")
+    fp8, bf16, again = (
+        forecast(make, config.num_hidden_layers, chosen(**values), is_gpu=True)
+        for values in ({"precision": "fp8"}, {"precision": "bf16"}, {"precision": "fp8", "recompute": "full"})
+    )
+    linear = [m.weight.numel() for m in make(config.num_hidden_layers).base_model.modules() if isinstance(m, nn.Linear)]
+    assert fp8.turned == sum(linear)  # a byte each
+    assert bf16.turned == again.turned == 0
+    assert fp8.with_turned(fp8.peak + fp8.turned + 1).peak == fp8.peak + fp8.turned
+    assert fp8.with_turned(fp8.peak + fp8.turned) == fp8
