@@ -15,7 +15,7 @@ from ishibumi.errors import UsageError
 
 Chosen = dict[str, str]  # setting → value as TOML writes it
 SEPARATE = re.compile(r",(?![^\[]*\])(?=(?:[^\"]*\"[^\"]*\")*[^\"]*$)")  # a comma outside of brackets and quotes
-NUMBER = r"[-+]?[\d.]+(?:e[-+]?\d+)?"
+NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 MAX_NAME = 100
 
 

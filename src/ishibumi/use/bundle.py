@@ -8,6 +8,7 @@ Beside `fetch` the only command that uses the network: pip does, to load the pac
 """
 
 import importlib.metadata
+import itertools
 import re
 import shlex
 import shutil
@@ -97,7 +98,7 @@ def _models(run: Run) -> dict[str, str]:
 def _settings(run: Run, partial: Path) -> str:
     """The settings as a file, with every input copied into the bundle and named as it stands there."""
     lines: list[str] = []
-    places = iter(range(1000))
+    places = itertools.count()
     recipe = run.settings.recipe if run.settings.recipe in recipe_names() else "mixed"
     changed: dict[str, Any] = {"recipe": recipe, "run_dir": "run", **{f"model.{kind}": kind for kind in _models(run)}}
     for key in fields_by_key(Settings):

@@ -12,6 +12,7 @@ from ishibumi.artifacts import load
 from ishibumi.config import Run
 from ishibumi.corpus.clean import clean_text
 from ishibumi.corpus.documents import Document
+from ishibumi.corpus.personal import mask_personal
 from ishibumi.corpus.read import load_documents
 from ishibumi.corpus.readers.files import read_items
 from ishibumi.corpus.readers.source import Row
@@ -79,7 +80,9 @@ def _raw(run: Run, document: Document) -> str:
     name = document.origin.rpartition("/")[2]
     with contextlib.suppress(InputError):  # a path that is gone
         for item in read_items(paths, run.settings.documents.columns):
-            if isinstance(item, Row) and item.origin.endswith(name) and document.text in clean_text(item.text):
+            if not isinstance(item, Row) or not item.origin.endswith(name):
+                continue
+            if document.text in mask_personal(clean_text(item.text), run.settings.documents.mask, lambda *_: None):
                 return item.text
     raise InputError(
         f"{document.origin} no longer holds this document.",
