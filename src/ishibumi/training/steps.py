@@ -100,7 +100,8 @@ class Steps:
         """Record what is to be replayed, and leave everything as it was."""
         assert self.batch is not None
         hidden_size: int = self.network.config.hidden_size  # type: ignore[union-attr, assignment]
-        self.is_fixed = hidden_size**2 * self.batch.ids_RT.numel() < GRAPH_WORK
+        is_short = hidden_size**2 * self.batch.ids_RT.numel() < GRAPH_WORK
+        self.is_fixed = is_short and not self.optimizer.is_offloaded  # whose gradients have no memory that stays
         self._backward()  # gradients get the memory in which they stay
         if self.is_fixed:
             self.backward = recorded(self._backward)
