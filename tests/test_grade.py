@@ -160,3 +160,8 @@ def test_a_wrong_or_hedged_reply_is_neither(gold: str, reply: str) -> None:
 )
 def test_tokens_of_mixed_text(text: str, expected: list[str]) -> None:
     assert [token.text for token in tokens(text)] == expected
+
+
+@pytest.mark.parametrize("text", ["8万.", "約1万…", "100万...です", "会場は…千葉県", "No.千葉", "1.2.3万"])
+def test_dots_beside_kanji_numerals_are_no_numbers(text: str) -> None:
+    assert tokens(text)

@@ -23,8 +23,9 @@ NUMERALS = "".join(KANJI_DIGITS) + "".join(KANJI_UNITS) + "".join(KANJI_MYRIADS)
 COUNTERS = (
     "点分人日月年回位度本枚個発勝敗戦対つ名歳号週時秒倍階番組冊台件社校都県市町国目円歩差失得試次部章節階段億万千百兆"
 )
+_NUMBER = r"[0-9]+(?:,[0-9]{3}(?![0-9]))*(?:\.[0-9]+)?"
 KANJI_NUMBER = re.compile(
-    rf"[{NUMERALS}]{{2,}}|[0-9.,]+[{''.join(KANJI_MYRIADS)}十百千][{NUMERALS}0-9.,]*|[{NUMERALS}]"
+    rf"[{NUMERALS}]{{2,}}|{_NUMBER}[{''.join(KANJI_MYRIADS)}十百千](?:[{NUMERALS}]|{_NUMBER})*|[{NUMERALS}]"
 )
 _WORDS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
             seventeen eighteen nineteen twenty"""
