@@ -37,6 +37,8 @@ def bundle_dir(tmp_path: Path) -> Path:
     """An unpacked bundle of the tiny project; its packages are one file that stands for them."""
     path = write(tmp_path)
     assert call("corpus", path)[0] == 0
+    (tmp_path / "project" / "generated").mkdir()
+    (tmp_path / "project" / "generated" / "replies.jsonl").write_text("")
     (tmp_path / "base" / "pytorch_model.bin").write_bytes(b"a pickle")
     (tmp_path / "wheels").mkdir()
     (tmp_path / "wheels" / "some-1.0-py3-none-any.whl").write_bytes(b"a wheel")
@@ -55,6 +57,7 @@ def test_the_bundle_alone_is_enough_for_a_run(bundle_dir: Path, tmp_path: Path) 
     assert not (bundle_dir / "base" / "pytorch_model.bin").exists()
     settings = config.load(bundle_dir / "ishibumi.toml").settings
     assert (settings.model.base, settings.run_dir, settings.documents.paths) == ("base", "run", ["inputs/0/news.jsonl"])
+    assert (bundle_dir / settings.knowledge.cache / "replies.jsonl").exists()
     assert settings.chat.sources[0].path.endswith("/chat.jsonl") and settings.cpt.rank == 4
     code, out, err = call("corpus", bundle_dir / "ishibumi.toml")
     assert (code, out) == (0, f"{bundle_dir / 'run'}\n"), err

@@ -107,6 +107,12 @@ def test_a_row_that_is_no_free_question_is_refused(tmp_path: Path, fields: dict[
     assert message in caught.value.message and "free_questions_ja.jsonl" in caught.value.hint
 
 
+def test_a_file_may_have_a_mark_blank_lines_and_other_line_ends_in_its_texts(tmp_path: Path) -> None:
+    path = changed(tmp_path, question="一行目\u2028二行目？")
+    path.write_text("\ufeff\n" + path.read_text(encoding="utf-8") + "\n\n", encoding="utf-8")
+    assert read_free_questions(path)[0].question == "一行目\u2028二行目？"
+
+
 def test_a_missing_file_of_free_questions_names_those_beside_it(tmp_path: Path) -> None:
     changed(tmp_path)
     with pytest.raises(InputError, match=r"No file .*other\.jsonl\. JSON lines files beside it: free\.jsonl\."):

@@ -98,7 +98,7 @@ def read_free_questions(path: Path) -> list[FreeQuestion]:
     a question or figure that is used twice.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # U+2028 may stand in a JSON string
     except FileNotFoundError:
         present = ", ".join(sorted(p.name for p in path.parent.glob("*.jsonl"))) or "none"
         raise InputError(
@@ -109,6 +109,8 @@ def read_free_questions(path: Path) -> list[FreeQuestion]:
     questions: list[FreeQuestion] = []
     seen: set[str] = set()
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
             question = FreeQuestion.model_validate_json(line)
         except ValidationError as error:

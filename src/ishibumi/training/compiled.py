@@ -30,7 +30,7 @@ from ishibumi.training.attention import (
     spanned_attention,
 )
 from ishibumi.training.batches import Batch, Plan
-from ishibumi.training.distributed import greatest, is_split
+from ishibumi.training.distributed import greatest, is_split, num_ranks
 from ishibumi.training.loss import COMPILER_OPTIONS, GPU_LOGITS
 from ishibumi.training.precision import EightBitLinear, frozen_in, largest_inputs, precision_on
 from ishibumi.training.steps import batch_nll_sum
@@ -61,7 +61,7 @@ def prepared(
     network, is_gpu = model.network, model.device.type == "cuda"
     precision = precision_on(settings.precision, model.device, is_split=is_split(network))
     with contextlib.ExitStack() as layers:
-        first = next(plan.passes(plan.rows_of_step(0), settings.tokens_per_pass)).to(model.device)
+        first = next(plan.passes(plan.rows_of_step(0), settings.tokens_per_pass, num_ranks())).to(model.device)
         largest = largest_inputs(network, lambda: hidden_states(network, first)) if precision == "int8" else None
         layers.enter_context(frozen_in(network, precision, largest))
         if not is_gpu:
@@ -145,7 +145,7 @@ def _kept_by_layer(model: LoadedModel, plan: Plan, settings: TrainSettings, is_c
 
 
 def _tokens(plan: Plan, settings: TrainSettings) -> int:
-    return plan.rows_per_pass(settings.tokens_per_pass) * plan.row_tokens
+    return plan.rows_per_pass(settings.tokens_per_pass, num_ranks()) * plan.row_tokens
 
 
 def _keep_turned(model: LoadedModel, free: float) -> None:

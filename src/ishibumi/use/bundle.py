@@ -108,6 +108,8 @@ def _settings(run: Run, partial: Path) -> str:
         elif key == "chat.sources":
             sources = [(source, _copied(run, source.path, partial, places)) for source in value]
             value = [source.model_copy(update={"path": place}) for source, found in sources for place in found]
+        elif key == "knowledge.cache" and run.resolve(value).exists():  # else a server would be asked that is not there
+            (value,) = _copied(run, value, partial, places)
         value = changed.get(key, value)
         if value is not None:
             lines.append(f"{key} = {toml_value(value)}")
