@@ -179,7 +179,8 @@ def tell(
         for answer in answers:
             q = asked[answer.question_id]
             shown = (q.split, q.question, q.answer, answer.reply, answer.contains, answer.cited, answer.quoted)
-            write(out.with_suffix(".answers.jsonl"), which | {"answer": shown})
+            sure = round(answer.mean_logprob, 4) if answer.mean_logprob is not None else None
+            write(out.with_suffix(".answers.jsonl"), which | {"answer": shown, "mean_logprob": sure})
     print(json.dumps(row, ensure_ascii=False), flush=True)
 
 

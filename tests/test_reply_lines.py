@@ -101,7 +101,8 @@ def test_a_text_that_was_cut_off_ends_with_its_last_whole_sentence() -> None:
 @pytest.mark.parametrize("language", ["ja", "en"])
 def test_the_worked_examples_are_as_the_prompt_asks_and_pass_the_checks(language: str, kind: str) -> None:
     shown = wording(language)
-    for text, reply in zip(shown["texts"], shown[kind]["replies"], strict=True):
+    texts = shown[kind].get("texts", shown["texts"])
+    for text, reply in zip(texts, shown[kind]["replies"], strict=True):
         form = FORMS.get(kind, "text")
         if form == "questions":
             pairs = read_questions(reply, stopped=True)

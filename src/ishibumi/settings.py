@@ -111,8 +111,8 @@ class DocumentSettings(Section):
 
 Generator = Literal["rules", "model", "endpoint", "none"]
 PromptKind = Literal[
-    "questions", "inferred", "everyday", "crossed", "apart", "reverse", "overview", "unknown", "facts", "restate",
-    "key_facts", "timeline", "relations", "implications", "dialogue", "study_notes",
+    "questions", "inferred", "everyday", "crossed", "apart", "linked", "reverse", "overview", "unknown", "facts",
+    "restate", "key_facts", "timeline", "relations", "implications", "dialogue", "study_notes",
 ]  # fmt: skip
 
 

@@ -106,10 +106,15 @@ def _is_known_name(name: str, source: _Source) -> bool:
     return any(word.startswith(name[:3].lower()) for word in source.words)
 
 
+def telling_words(text: str) -> list[str]:
+    """The words of a text that tell its subject from others: names, and whatever is written like one."""
+    return _TELLING.findall(unicodedata.normalize("NFKC", text))
+
+
 def may_know(source: str, question: str) -> bool:
     """Whether the source has all names and figures of the question, so that it may answer it."""
     held = _source(source)
-    names = _TELLING.findall(unicodedata.normalize("NFKC", question))
+    names = telling_words(question)
     return figures(question) <= held.figures and all(comparable(name) in held.whole for name in names)
 
 

@@ -27,6 +27,7 @@ FORMS: Mapping[str, Form] = {
     "everyday": "questions",
     "crossed": "questions",
     "apart": "questions",
+    "linked": "questions",
     "reverse": "questions",
     "overview": "questions",
     "unknown": "questions",
@@ -37,12 +38,16 @@ STOP_TEXTS = ("\n### ",)
 
 @dataclass(frozen=True)
 class Prompt:
-    """What is asked about one document; `task` is the sentence for its kind, `text` the document as it is shown."""
+    """What is asked about a document; `task` is the sentence for its kind, `text` the document as it is shown.
+
+    `related` are the documents that are shown after it.
+    """
 
     kind: PromptKind
     language: str
     task: str
     text: str
+    related: tuple[Document, ...] = ()
 
     @property
     def form(self) -> Form:
@@ -60,7 +65,10 @@ class Prompt:
         """The prompt for a base model: two worked examples of invented facts, then the document."""
         shown = wording(self.language)
         text, task, solution = HEADINGS[self.language]
-        pairs = [*zip(shown["texts"], shown[self.kind]["replies"], strict=True), (self.text, "")]
+        pairs = [
+            *zip(shown[self.kind].get("texts", shown["texts"]), shown[self.kind]["replies"], strict=True),
+            (self.text, ""),
+        ]
         return "\n\n".join(f"{text}\n{t}\n\n{task}\n{self.task}\n\n{solution}\n{reply}" for t, reply in pairs)
 
 
@@ -71,9 +79,15 @@ def wording(language: str) -> dict[str, Any]:
     return tomllib.loads(file.read_text(encoding="utf-8"))
 
 
-def prompt_for(document: Document, kind: PromptKind) -> Prompt:
-    """The prompt of this kind about the document, in the document's language."""
+def prompt_for(document: Document, kind: PromptKind, related: tuple[Document, ...] = ()) -> Prompt:
+    """The prompt of this kind about the document and those related to it, in the document's language."""
     language = "en" if document.language == "en" else "ja"
+    texts = [_shown(shown, language) for shown in (document, *related)]
+    if related:
+        texts = [f"({number})\n{text}" for number, text in enumerate(texts, start=1)]
+    return Prompt(kind, language, wording(language)[kind]["task"], "\n\n".join(texts), related)
+
+
+def _shown(document: Document, language: str) -> str:
     date = format_date(document.date, language) if document.date else ""
-    text = "\n".join(part for part in (document.title, date, document.text) if part)
-    return Prompt(kind, language, wording(language)[kind]["task"], text)
+    return "\n".join(part for part in (document.title, date, document.text) if part)

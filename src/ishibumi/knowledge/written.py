@@ -19,6 +19,7 @@ from ishibumi.knowledge.checks import check_items, comparable, may_know
 from ishibumi.knowledge.evidence import with_evidence
 from ishibumi.knowledge.items import REFUSALS, Item, is_unknown
 from ishibumi.knowledge.prompts import prompt_for
+from ishibumi.knowledge.related import related_documents
 from ishibumi.knowledge.reply_cache import Request, load_replies, save_reply
 from ishibumi.knowledge.reply_lines import read_facts, read_questions, read_text
 from ishibumi.knowledge.writer_endpoint import NOT_ASKED, ask_endpoint
@@ -104,9 +105,10 @@ def _requests(
     drawn = settings.model if writer == "model" else settings.endpoint
     how = [drawn.max_new_tokens, drawn.temperature, seed if drawn.temperature else None]
     requests: list[Request] = []
+    related = related_documents(documents) if "linked" in settings.prompts else {}
     for kind in settings.prompts:
-        for document in documents:
-            prompt = prompt_for(document, kind)
+        for document in documents if kind != "linked" else [d for d in documents if related[d.id]]:
+            prompt = prompt_for(document, kind, related[document.id] if kind == "linked" else ())
             said = [prompt.messages(), [settings.model.prompt, prompt.with_examples()] if writer == "model" else None]
             for sample in range(drawn.samples if drawn.temperature else 1):
                 requests.append(Request(fingerprint(identity, how, said, sample), document.id, prompt))
@@ -131,7 +133,7 @@ def read_replies(writer: Writer, documents: Sequence[Document], answered: Sequen
                 kept = _checked(column, document, request, seen, written.refused)
                 kept = _unanswerable(kept, document, documents, written.refused)
                 counts[0] += len(kept)
-                kept = [with_evidence(item, document) for item in kept]
+                kept = [_with_evidence(item, document, request.prompt.related) for item in kept]
                 written.items += _joined(kept) if request.prompt.form == "facts" else kept
     return written
 
@@ -155,7 +157,7 @@ def _checked(
     items: Sequence[Item], document: Document, request: Request, seen: set[str], refused: Counter[str]
 ) -> list[Item]:
     """The items that pass and were not `seen`; what is refused is counted."""
-    source = source_of(document)
+    source = "\n".join(map(source_of, (document, *request.prompt.related)))
     kept, faults = check_items(items, source=source, language=request.prompt.language)
     refused += faults
     is_copy = [request.prompt.form == "text" and _is_copy(item.text, source) for item in kept]
@@ -175,6 +177,13 @@ def _unanswerable(
     known = [is_unknown(item) and any(may_know(other, item.text) for other in others) for item in items]
     refused["another document may answer"] += sum(known)
     return [item for item, is_known in zip(items, known, strict=True) if not is_known]
+
+
+def _with_evidence(item: Item, document: Document, related: Sequence[Document]) -> Item:
+    """The item with its sentence; its document is the first that has its answer."""
+    answer = comparable(item.answer)
+    holder = next((d for d in (document, *related) if answer in comparable(source_of(d))), document)
+    return with_evidence(replace(item, document_id=holder.id), holder)
 
 
 def _is_copy(text: str, source: str) -> bool:
