@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,32 @@ def test_a_stopped_run_goes_on_bit_for_bit(dtype: str, model_dir: Callable[[str]
     assert all(torch.equal(a, b) for a, b in zip(weights, wanted, strict=True))
 
 
+def test_a_resumed_run_reads_its_checkpoint_onto_the_cpu_and_keeps_no_second_copy(
+    model_dir: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tiny.settings(epochs=2)
+    model, trainables, plan = start(model_dir("llama"), "llama", tmp_path, settings)
+    with pytest.raises(Stopped):
+        train(model.network, trainables, plan, settings, tmp_path, should_stop=lambda: True)
+    real_load, places, masters = torch.load, list[Any](), list[weakref.ref[torch.Tensor]]()
+
+    def load(*args: Any, **kwargs: Any) -> Any:
+        state = real_load(*args, **kwargs)
+        places.append(kwargs["map_location"])
+        masters.extend(weakref.ref(master) for master in state["optimizer"]["masters"])
+        return state
+
+    monkeypatch.setattr(torch, "load", load)
+    model, trainables, plan = start(model_dir("llama"), "llama", tmp_path, settings)
+    alive: list[bool] = []
+
+    def look(_: StepRecord) -> None:
+        alive.append(any(master() is not None for master in masters))
+
+    train(model.network, trainables, plan, settings, tmp_path, on_step=look)
+    assert places == ["cpu"] and masters and alive and not any(alive)
+
+
 KILLED = """
 import sys
 from pathlib import Path
@@ -167,7 +194,7 @@ def test_a_killed_run_goes_on_bit_for_bit(
                 time.sleep(random.uniform(0, 0.3))
                 process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-    state = load_checkpoint(where, torch.device("cpu"))
+    state = load_checkpoint(where)
     assert len(state["history"] if state else []) < 9  # of nine steps; there may be no checkpoint yet after the first
     weights = train_for_the_kill(model_dir("llama"), where, 0)
     assert all(torch.equal(a, b) for a, b in zip(weights, wanted, strict=True))
@@ -284,15 +311,14 @@ def test_the_last_checkpoints_are_kept_and_a_damaged_one_is_passed_over(tmp_path
     for step in (1, 2, 3, 10):
         save_checkpoint(tmp_path, {"step": torch.tensor(step)}, step=step, kept=3)
     assert [path.name for path in checkpoints(tmp_path)] == [f"checkpoint-{n:08}.pt" for n in (2, 3, 10)]
-    cpu = torch.device("cpu")
-    state = load_checkpoint(tmp_path, cpu)
+    state = load_checkpoint(tmp_path)
     assert state and int(state["step"]) == 10
     os.truncate(checkpoints(tmp_path)[-1], 300)
     checkpoints(tmp_path)[-2].write_bytes(b"")
-    state = load_checkpoint(tmp_path, cpu)
+    state = load_checkpoint(tmp_path)
     assert state and int(state["step"]) == 2
     os.truncate(checkpoints(tmp_path)[0], 10)
-    assert load_checkpoint(tmp_path, cpu) is None
+    assert load_checkpoint(tmp_path) is None
 
 
 def test_a_model_that_changes_its_logits_after_the_head_is_refused(

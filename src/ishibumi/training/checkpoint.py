@@ -30,11 +30,14 @@ def save_checkpoint(directory: Path, state: dict[str, Any], *, step: int, kept: 
         old.unlink()
 
 
-def load_checkpoint(directory: Path, device: torch.device) -> dict[str, Any] | None:
-    """The last checkpoint that can be read, or None. Only tensors and plain values are read back."""
+def load_checkpoint(directory: Path) -> dict[str, Any] | None:
+    """The last checkpoint that can be read, or None. Only tensors and plain values are read back.
+
+    It comes into the CPU's memory: a GPU holds the state that it is to replace, and need not have room for two.
+    """
     for path in reversed(checkpoints(directory)):
         try:
-            state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile):
             continue  # a disk lost a part of it: the one before is as good, a little earlier
         return state

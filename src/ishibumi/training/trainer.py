@@ -3,7 +3,7 @@
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -89,11 +89,7 @@ def train(
     pace = Pace(plan.num_steps, settings)
     knowing, probe = Knowing(plan.store), Probe(network, plan, settings.tokens_per_pass)
     kept = {"optimizer": optimizer, "pace": pace, "knowing": knowing, "probe": probe}
-    history: list[StepRecord] = []
-    if state := load_checkpoint(directory, device):
-        for name, part in kept.items():
-            part.load_state(state[name])
-        history = [StepRecord(**row) for row in state["history"]]
+    history = _taken_up(directory, kept)
     _check_head(network, plan)
     head_VD = full(network.get_output_embeddings().weight)  # type: ignore[operator]
     sampled = settings.vocabulary_sample if not head_VD.requires_grad else 0
@@ -141,11 +137,22 @@ def train(
             state = {"history": [asdict(r) for r in history]} | {name: part.state() for name, part in kept.items()}
             if rank() == 0:
                 save_checkpoint(directory, state, step=step, kept=settings.checkpoints_kept)
+            del state  # of split matrices it is a copy
             saved_at, save_cost = time.monotonic(), time.monotonic() - began
         if stopping:
             raise _stopped(step, pace.num_steps)
     tell(num_waiting=0)
     return history
+
+
+def _taken_up(directory: Path, kept: Mapping[str, Optimizer | Pace | Knowing | Probe]) -> list[StepRecord]:
+    """The steps of the last checkpoint, whose state all parts of training take up; none where there is none."""
+    state = load_checkpoint(directory)
+    if state is None:
+        return []
+    for name, part in kept.items():
+        part.load_state(state[name])
+    return [StepRecord(**row) for row in state["history"]]
 
 
 def _seconds_a_token(
