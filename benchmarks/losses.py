@@ -1,11 +1,12 @@
 """Losses after some hundred steps on real text, against transformers + PEFT in fp32 from the same start.
 
-    python benchmarks/losses.py examples/worldcup2026/*.jsonl
-    python benchmarks/losses.py --model gemma-3-270m --learning-rate 2e-4 --seeds 3 examples/worldcup2026/*.jsonl
+    python benchmarks/losses.py examples/worldcup2026/knockout_*.jsonl
+    python benchmarks/losses.py --model gemma-3-270m --learning-rate 2e-4 --seeds 3 DOCUMENTS.jsonl …
 
-With --model, a directory of weights and tokenizer, each text is learned about once. Without it the network has Gemma 3
-270M's shape and random weights and its words are the text's bytes: nothing is downloaded. Prints the mean loss of the
-last 20 steps and how far it is from fp32's. A seed is another start of the adapters and another order of the rows.
+With --model, a directory of weights and tokenizer, 102,400 tokens are learned: a text that is longer is met once, one
+that is shorter again and again. Without it the network has Gemma 3 270M's shape and random weights and its words are
+the text's bytes: nothing is downloaded. Prints the mean loss of the last 20 steps and how far it is from fp32's. A seed
+is another start of the adapters and another order of the rows.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import torch
 from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from ishibumi.corpus.texts import read_texts
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import CptSettings
 from ishibumi.training.adapters import Trainable, attach
@@ -52,7 +54,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--out", type=Path, help="file that gets a line of JSON a variant and seed")
     args = parser.parse_args()
-    text = "\n".join(path.read_text("utf-8") for path in args.texts)
+    text = "\n".join(read_texts(args.texts))
     ratios: dict[str, list[float]] = {}
     for seed in range(args.seeds):
         task = Task(learned_ids(text, args.model, seed), args.model, args.learning_rate, seed)
