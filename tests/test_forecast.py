@@ -1,11 +1,13 @@
 """What `check` foretells is what training takes: memory measured by the allocator's own record and by the system."""
 
 import gc
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,11 +18,12 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
+from ishibumi.errors import UsageError
 from ishibumi.models.load import LoadedModel, empty_network, read_config
 from ishibumi.settings import CptSettings, Settings
 from ishibumi.training.adapters import attach
 from ishibumi.training.compiled import prepared
-from ishibumi.training.fitting import exam_bytes, stage_forecast
+from ishibumi.training.fitting import GPU_SHARE, exam_bytes, forecast_lines, stage_forecast, usable_bytes
 from ishibumi.training.flops import flops_in_8_bits, flops_per_token, peak_flops
 from ishibumi.training.forecast import Forecast, forecast
 from ishibumi.training.precision import frozen_in
@@ -206,7 +209,7 @@ def test_check_tells_what_each_stage_will_need(project: Path) -> None:
 
 def test_check_refuses_what_will_not_fit_and_proposes_what_will(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def call(num_bytes: int, *flags: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("ishibumi.training.fitting.usable_bytes", lambda _: num_bytes)
+        monkeypatch.setattr("ishibumi.training.fitting.usable_bytes", lambda *_: num_bytes)
         return test_pipeline.call("check", project, *flags)
 
     flags = ("--set", "cpt.row_tokens=128", "--set", "cpt.tokens_per_step=4096", "--set", "sft.epochs=0",
@@ -222,10 +225,33 @@ def test_check_refuses_what_will_not_fit_and_proposes_what_will(project: Path, m
     assert code == 2 and "a smaller base model" in err.splitlines()[-1]
 
 
+def test_check_lets_training_have_what_gpu_gib_gives_it_and_the_exam_the_whole_gpu(
+    model_dir: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu, whole = torch.device("cuda"), 2**30
+    monkeypatch.setattr("ishibumi.training.fitting.pick_device", lambda _: gpu)
+    monkeypatch.setattr("ishibumi.training.fitting.seconds_at_best", lambda *_: None)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=whole))
+    assert [usable_bytes(gpu, gib) for gib in (None, 0.5, 80)] == [
+        int(GPU_SHARE * n) for n in (whole, whole / 2, whole)
+    ]
+    small = {"row_tokens": 64, "tokens_per_pass": 256}
+
+    def lines(cpt: float, sft: float) -> list[str]:
+        sections = {"cpt": {**small, "gpu_gib": cpt}, "sft": {**small, "gpu_gib": sft}, "exam": {"batch_questions": 1}}
+        settings = Settings.model_validate({"model": {"device": "cpu", "dtype": "bfloat16"}, **sections})
+        return forecast_lines(settings, model_dir("llama"), has_chats=True)
+
+    told = [re.sub(r"\d\.\d\d GiB of (.*) memory.*", r"\1", line) for line in lines(0.5, 0.25)]
+    assert told == ["cpt: 0.47 GiB", "sft: 0.23 GiB", "exam: 0.94 GiB"]
+    with pytest.raises(UsageError, match=r"^sft will not fit: .* and 0\.00 GiB can be used\.$"):
+        lines(0.5, 0.0001)
+
+
 def test_an_exam_that_will_not_fit_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings.model_validate({"model": {"dtype": "float32"}})
     needed = exam_bytes(read_config(Path(project.read_text().split('base = "')[1].split('"')[0])), settings)
-    monkeypatch.setattr("ishibumi.training.fitting.usable_bytes", lambda _: needed // 4)
+    monkeypatch.setattr("ishibumi.training.fitting.usable_bytes", lambda *_: needed // 4)
     code, _, err = test_pipeline.call("check", project, "--set", "cpt.tokens_per_pass=256", "--set", "sft.epochs=0")
     assert code == 2
     assert err.startswith("ishibumi: The exam will not fit: ") and "--set exam.batch_questions=" in err

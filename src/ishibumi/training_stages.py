@@ -144,7 +144,7 @@ def _splits(run: Run) -> bool:
         return num > 1 and settings.machine.split == "always"
     base = find_base(settings.model.base, run.base_dir)
     needed = stage_forecast(settings.model, base, settings.cpt, num_ranks=num).peak
-    return not first_says(needed <= usable_bytes(pick_device(settings.model.device)))
+    return not first_says(needed <= usable_bytes(pick_device(settings.model.device), settings.cpt.gpu_gib))
 
 
 def _load_to_train(run: Run, weights: Path | None = None) -> tuple[LoadedModel, torch.device | None]:

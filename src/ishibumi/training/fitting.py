@@ -26,10 +26,11 @@ MAX_PROMPT_TOKENS = 1536 + 256  # a passage as the exam cuts it, and the questio
 PROGRAM_BYTES = 1 << 30  # Python, PyTorch and the tokenizer, in a CPU's memory
 
 
-def usable_bytes(device: torch.device) -> int:
-    """What training may use of a GPU's memory, or of the memory that is free now."""
+def usable_bytes(device: torch.device, gpu_gib: float | None = None) -> int:
+    """What may be used of a GPU's memory, of which `gpu_gib` may be taken or all, or of the memory that is free now."""
     if device.type == "cuda":
-        return int(GPU_SHARE * torch.cuda.get_device_properties(device).total_memory)
+        total = torch.cuda.get_device_properties(device).total_memory
+        return int(GPU_SHARE * (total if gpu_gib is None else min(total, gpu_gib * 2**30)))
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") + _cached_bytes() - PROGRAM_BYTES
 
 
@@ -125,18 +126,19 @@ def gib(num_bytes: int) -> str:
 def forecast_lines(settings: Settings, base: Path, *, has_chats: bool) -> list[str]:
     """What each stage that computes will need, as text. Raises UsageError where one does not fit."""
     model, device = settings.model, pick_device(settings.model.device)
-    usable, dtype = usable_bytes(device), getattr(torch, number_format(model))
+    dtype = getattr(torch, number_format(model))
     stages: dict[str, TrainSettings] = {"cpt": settings.cpt}
     if has_chats and settings.sft.epochs > 0:
         stages["sft"] = settings.sft
     lines: list[str] = []
     for stage, of_stage in stages.items():
+        usable = usable_bytes(device, of_stage.gpu_gib)
         found, used = fitting_forecast(stage, model, base, of_stage, usable)
         at_best = seconds_at_best(found.flops, found.flops_in_8_bits, device, dtype)
         hidden_size = read_config(base).hidden_size
         time = f"; {_time(seconds_to_expect(at_best, device.type, hidden_size), used)}" if at_best else ""
         lines.append(f"{stage}: {gib(found.peak)} of {gib(usable)} memory ({told(found)}){time}")
-    needed = exam_bytes(read_config(base), settings)
+    needed, usable = exam_bytes(read_config(base), settings), usable_bytes(device)
     if needed > usable:
         hint = f"--set exam.batch_questions={max(1, settings.exam.batch_questions * usable // (2 * needed))}"
         raise UsageError(f"The exam will not fit: {gib(needed)} of {gib(usable)} memory.", hint=hint, hint_ja=hint)
