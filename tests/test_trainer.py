@@ -28,6 +28,7 @@ from ishibumi.training.adapters import LoraLinear, Trainable, attach
 from ishibumi.training.batches import Plan
 from ishibumi.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from ishibumi.training.compiled import TOLERANCE, compiled_layers, compiles, gradient_difference
+from ishibumi.training.compiler import has_compiler
 from ishibumi.training.optimizer import Optimizer
 from ishibumi.training.pace import share_of_peak
 from ishibumi.training.stage import Mix, run_stage
@@ -348,6 +349,31 @@ def test_few_tokens_are_not_compiled(model_dir: Callable[[str], Path], tmp_path:
     many = Plan(plan.store, 64, plan.rows * 2000, 2, [1], 1.0, 1)
     for choice in ("auto", "always"):
         assert compiles(model, many, choice) == (shutil.which("g++") is not None)
+
+
+@pytest.mark.parametrize(
+    ("programs", "named", "for_gpu", "for_cpu"),
+    [
+        ([], {}, False, False),
+        (["cc"], {}, False, False),  # neither Triton nor Inductor asks for it
+        (["gcc"], {}, True, False),
+        (["clang"], {}, True, False),
+        (["g++"], {}, False, True),
+        (["cc"], {"CC": "cc", "CXX": "cc"}, True, True),
+        (["gcc", "g++"], {"CC": "icx", "CXX": "icpx"}, False, False),
+    ],
+)
+def test_a_compiler_is_there_if_torch_would_find_it(
+    programs: list[str], named: dict[str, str], for_gpu: bool, for_cpu: bool,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    for name in programs:
+        (tmp_path / name).touch(mode=0o755)
+    for name in ("CC", "CXX"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"PATH": str(tmp_path), **named}.items():
+        monkeypatch.setenv(name, value)
+    assert (has_compiler(is_gpu=True), has_compiler(is_gpu=False)) == (for_gpu, for_cpu)
 
 
 @pytest.mark.slow

@@ -8,7 +8,6 @@ import contextlib
 import functools
 import gc
 import math
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -30,6 +29,7 @@ from ishibumi.training.attention import (
     spanned_attention,
 )
 from ishibumi.training.batches import Batch, Plan
+from ishibumi.training.compiler import has_compiler
 from ishibumi.training.distributed import greatest, is_split, num_ranks
 from ishibumi.training.loss import COMPILER_OPTIONS, GPU_LOGITS
 from ishibumi.training.precision import EightBitLinear, frozen_in, largest_inputs, precision_on
@@ -98,11 +98,10 @@ def prepared(
 def compiles(model: LoadedModel, plan: Plan, choice: Literal["auto", "always", "never"]) -> bool:
     """Whether to compile: a compiler is there and it is wanted, or by "auto" there are tokens enough for it to pay."""
     is_gpu = model.device.type == "cuda"
-    has_compiler = any(shutil.which(name) for name in (("cc", "gcc", "clang") if is_gpu else ("g++",)))
     hidden_size: int = model.network.config.hidden_size  # type: ignore[union-attr, assignment]
     on_gpu = MIN_TOKENS_GPU if hidden_size < WIDE else MIN_TOKENS_GPU_WIDE
     pays = len(plan.rows) * plan.row_tokens >= (on_gpu if is_gpu else MIN_TOKENS)
-    return has_compiler and (choice == "always" or (choice == "auto" and pays))
+    return has_compiler(is_gpu=is_gpu) and (choice == "always" or (choice == "auto" and pays))
 
 
 def num_computed_again(

@@ -8,13 +8,14 @@ Axes: N learned tokens, D hidden size, V vocabulary, v a tile of it.
 """
 
 import functools
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+
+from ishibumi.training.compiler import has_compiler
 
 CPU_TILE = 2048
 MAX_TOKENS_AT_ONCE = 1024  # N × v × 4 bytes = 8 MiB a tile
@@ -122,9 +123,9 @@ def _empty(texts: _Part) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 @functools.cache
 def _logit_gradients() -> Callable[..., tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    has_compiler = any(shutil.which(name) for name in ("cc", "gcc", "clang"))  # Triton builds its launchers with one
-    compiled = torch.compile(logit_gradients, dynamic=False, options=COMPILER_OPTIONS)
-    return compiled if has_compiler else logit_gradients
+    if not has_compiler(is_gpu=True):
+        return logit_gradients
+    return torch.compile(logit_gradients, dynamic=False, options=COMPILER_OPTIONS)
 
 
 def logit_gradients(

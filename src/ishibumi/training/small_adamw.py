@@ -11,11 +11,12 @@ comes while the one before is computed and goes back.
 
 import contextlib
 import functools
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
+
+from ishibumi.training.compiler import has_compiler
 
 EPSILON = 1e-8
 PIECE = 2**25  # numbers of a matrix that are on the GPU at once: 0.2 GB of states
@@ -37,6 +38,7 @@ class SmallAdamW:
         self.param_groups = list(groups)
         self.betas, self.weight_decay, self.failed = betas, weight_decay, failed
         self.num_steps = torch.zeros_like(failed)
+        self.move: Callable[..., None] = _move_on_gpu() if failed.is_cuda else move
         self.passage = Passage(failed.device) if offloaded and failed.is_cuda else None
         parameters = [p for group in self.param_groups for p in group["params"]]
         self.states = [self._zeros(p) for p in parameters]
@@ -54,11 +56,11 @@ class SmallAdamW:
                 continue
             flat = [tensor.view(-1) for tensor in (p, p.grad, *state)]
             if self.passage is None:
-                _compiled()(*flat, rate, *told)
+                self.move(*flat, rate, *told)
                 continue
             for weight, grad, *waiting in zip(*(tensor.split(PIECE) for tensor in flat), strict=True):
                 with self.passage.through(waiting) as here:
-                    _compiled()(weight, grad, *here, rate, *told)
+                    self.move(weight, grad, *here, rate, *told)
 
     def _zeros(self, p: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """A parameter's rest and its two moments."""
@@ -118,8 +120,8 @@ def _copy(tensors: Sequence[torch.Tensor], into: Sequence[torch.Tensor]) -> None
 
 
 @functools.cache
-def _compiled() -> Callable[..., None]:
-    return torch.compile(move, dynamic=True) if torch.cuda.is_available() and shutil.which("cc") else move
+def _move_on_gpu() -> Callable[..., None]:
+    return torch.compile(move, dynamic=True) if has_compiler(is_gpu=True) else move
 
 
 def move(
