@@ -1,5 +1,6 @@
 """What would never stop is refused before it trains, and the mask that is shown is the mask that is trained."""
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,25 @@ def test_a_stage_that_trains_the_embeddings_may_use_new_tokens_and_a_plain_templ
         require_trained_template(model, ["q_proj"])
     require_trained_template(model, ["embed_tokens", "lm_head"])
     require_trained_template(replace(model, format=chat_format(chatml_tokenizer(), "en")), [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "trains"),
+    [
+        ("llama", "embed_tokens", True),
+        ("llama", "model.embed_tokens", True),
+        ("llama", "lm_head", False),  # a matrix of its own
+        ("qwen3", "lm_head", True),  # the same matrix
+        ("llama", "up_proj", False),
+    ],
+)
+def test_the_embeddings_train_by_any_name_of_theirs(kind: str, target: str, trains: bool) -> None:
+    tokenizer = chatml_tokenizer()
+    network = tiny.network(kind, vocabulary=len(tokenizer))
+    model = LoadedModel(network, tokenizer, chat_format(tokenizer, "auto"), "chatml-base")
+    set_row(model, END, torch.zeros(32))
+    with contextlib.nullcontext() if trains else pytest.raises(ModelError):
+        require_trained_template(model, [target])
 
 
 def test_every_reply_must_end_with_the_learned_end() -> None:

@@ -10,6 +10,7 @@ import torch
 
 from ishibumi.errors import ModelError
 from ishibumi.models.load import LoadedModel
+from ishibumi.training.adapters import is_named
 
 SAMPLE_ROWS = 4096  # of the vocabulary, to know how long embeddings usually are
 SAME_WAY = 0.9  # the cosine of two tokens
@@ -22,7 +23,7 @@ def require_trained_template(model: LoadedModel, targets: Sequence[str]) -> None
 
     A shape without weights, as the further of several processes have it, is not looked at.
     """
-    if not model.format.is_own or "embed_tokens" in targets or model.device.type == "meta":
+    if not model.format.is_own or model.device.type == "meta" or _trains_embeddings(model.network, targets):
         return
     ids = set(model.format.conversation_ids(_PROBE)[0])
     special = {index for index, token in model.tokenizer.added_tokens_decoder.items() if token.special}
@@ -37,6 +38,14 @@ def require_trained_template(model: LoadedModel, targets: Sequence[str]) -> None
             hint_ja='model.template = "ja" か "en" にする（新しいトークンは不要）、指示調整済みのモデルを使う、または '
             "cpt.targets・sft.targets に embed_tokens と lm_head を加えてください。",
         )
+
+
+def _trains_embeddings(network: torch.nn.Module, targets: Sequence[str]) -> bool:
+    """Whether one of `targets` means the embeddings, by their name or that of a head tied to them."""
+    weight = network.get_input_embeddings().weight  # type: ignore[operator]
+    parameters = network.named_parameters(remove_duplicate=False)
+    modules = [name.rpartition(".")[0] for name, parameter in parameters if parameter is weight]
+    return any(is_named(module, target) for module in modules for target in targets)
 
 
 @torch.no_grad()
