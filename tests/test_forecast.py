@@ -23,7 +23,14 @@ from ishibumi.models.load import LoadedModel, empty_network, read_config
 from ishibumi.settings import CptSettings, Settings
 from ishibumi.training.adapters import attach
 from ishibumi.training.compiled import prepared
-from ishibumi.training.fitting import GPU_SHARE, exam_bytes, forecast_lines, stage_forecast, usable_bytes
+from ishibumi.training.fitting import (
+    GPU_SHARE,
+    available_bytes,
+    exam_bytes,
+    forecast_lines,
+    stage_forecast,
+    usable_bytes,
+)
 from ishibumi.training.flops import flops_in_8_bits, flops_per_token, peak_flops
 from ishibumi.training.forecast import Forecast, forecast
 from ishibumi.training.precision import frozen_in
@@ -246,6 +253,14 @@ def test_check_lets_training_have_what_gpu_gib_gives_it_and_the_exam_the_whole_g
     assert told == ["cpt: 0.47 GiB", "sft: 0.23 GiB", "exam: 0.94 GiB"]
     with pytest.raises(UsageError, match=r"^sft will not fit: .* and 0\.00 GiB can be used\.$"):
         lines(0.5, 0.0001)
+
+
+def test_shared_memory_is_not_taken_for_memory_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text(
+        "MemTotal: 16000 kB\nMemFree: 1000 kB\nMemAvailable: 4500 kB\nCached: 8000 kB\nShmem: 4000 kB\n"
+    )
+    assert available_bytes(tmp_path / "meminfo") == 4500 * 1024
+    assert available_bytes(tmp_path / "none") > 0
 
 
 def test_an_exam_that_will_not_fit_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

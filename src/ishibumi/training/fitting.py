@@ -31,14 +31,17 @@ def usable_bytes(device: torch.device, gpu_gib: float | None = None) -> int:
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
         return int(GPU_SHARE * (total if gpu_gib is None else min(total, gpu_gib * 2**30)))
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") + _cached_bytes() - PROGRAM_BYTES
+    return available_bytes(Path("/proc/meminfo")) - PROGRAM_BYTES
 
 
-def _cached_bytes() -> int:
-    """File contents that Linux would drop for a program that wants the memory."""
-    path = Path("/proc/meminfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("Cached:"))
+def available_bytes(meminfo: Path) -> int:
+    """Memory that Linux could give a program: what is free, and file contents that it would drop; elsewhere the former.
+
+    «Cached» has shared memory and files in memory (tmpfs) in it, which stay: MemAvailable leaves them out.
+    """
+    lines = meminfo.read_text().splitlines() if meminfo.exists() else []
+    found = [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    return found[0] if found else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
 
 
 def stage_forecast(
