@@ -53,6 +53,9 @@ SHOWN: Mapping[str, tuple[str, str | None]] = {
     "report.language": ("report.html を開いたときの言語", None),
 }  # fmt: skip
 
+# documents.since has no value of its own: this one must not look as if it counted.
+EXAMPLE = "2024-09-01  # an example; unset, none is left out  例。未指定なら、どれも除かない"
+
 
 def starter_settings(values: Mapping[str, str]) -> str:
     """A commented TOML file with the most important settings; `values` are those of the default recipe, as TOML.
@@ -73,7 +76,7 @@ def starter_settings(values: Mapping[str, str]) -> str:
             lines += ["", f"# {_about(name)}  {SECTIONS_JA[name]}", f"[{name}]"]
         info = fields[key]
         lines += ["", f"# {info.description} ({takes(info)})", f"# {japanese}"]
-        value = written if written is not None else values[key] or "2024-09-01"
+        value = written if written is not None else values[key] or EXAMPLE
         lines.append(f"{'' if written is not None else '# '}{key.split('.')[-1]} = {value}")
     return "\n".join(lines) + "\n"
 
