@@ -10,6 +10,7 @@ takes longer than --limit seconds is told as such. Ratios are to Unsloth's defau
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -99,7 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shape", choices=sorted(ROWS))
     parser.add_argument("--out", type=Path, default=Path("results.jsonl"), help="file that gets a line of JSON a row")
-    parser.add_argument("--only", default="", help="rows whose name has this in it")
+    parser.add_argument("--only", default="", help="rows in whose name this regular expression is found")
     parser.add_argument("--skip", type=int, default=0, help="so many rows are done already")
     parser.add_argument("--limit", type=float, default=240, help="seconds a row may take")
     parser.add_argument("--total", type=float, default=1e9, help="seconds after which no row is started")
@@ -107,7 +108,7 @@ def main() -> None:
     args = parser.parse_args()
     shape = args.shape.partition("-")[0]
     checkpoint = args.scratch / f"ishibumi-bench-{shape}"
-    rows = [row for row in ROWS[args.shape] if args.only.lower() in row[1].lower()][args.skip :]
+    rows = [row for row in ROWS[args.shape] if re.search(args.only, row[1], re.I)][args.skip :]
     found: list[dict[str, Any]] = []
     began = time.monotonic()
     retries = list(RETRIES)

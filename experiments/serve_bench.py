@@ -48,7 +48,8 @@ def started_server(settings: str, run_dir: str | None) -> Iterator[tuple[subproc
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr
         try:
-            yield server, int(re.findall(r"127\.0\.0\.1:(\d+)/", server.stderr.readline())[0])
+            told = (re.findall(r"127\.0\.0\.1:(\d+)/", line) for line in server.stderr)
+            yield server, int(next(filter(None, told))[0])
         finally:
             server.terminate()
 
