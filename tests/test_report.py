@@ -1,5 +1,6 @@
 """The report page: one file, no network, both languages, nothing of a reply is ever run."""
 
+import ast
 import base64
 import dataclasses
 import datetime as dt
@@ -7,9 +8,11 @@ import hashlib
 import re
 import string
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
+import ishibumi
 from ishibumi.corpus.documents import Document
 from ishibumi.exam.evaluate import Answer
 from ishibumi.exam.forgetting import Perplexity
@@ -17,6 +20,7 @@ from ishibumi.exam.questions import Question
 from ishibumi.exam.report import (
     ARMS,
     ReportData,
+    label,
     percent,
     percent_fine,
     proof_groups,
@@ -27,6 +31,7 @@ from ishibumi.exam.report_charts import loss_curve, nice_range, smoothed
 from ishibumi.exam.report_text import TEXT
 from ishibumi.exam.summary import SPLIT_ORDER, summarise
 from ishibumi.exam.tables import exam_tables
+from ishibumi.knowledge.written import UNREADABLE
 
 ATTACK = "</td><script>alert(1)</script><img src=http://example.com/x.png>\"' onerror=alert(2)"
 VOID = {"meta", "col", "input", "br", "rect", "path", "line", "polyline"}
@@ -239,6 +244,46 @@ def test_every_split_and_arm_has_its_words() -> None:
     names = {f"split_{split}{end}" for split in SPLIT_ORDER for end in ("", "_is")}
     names |= {f"{head}_{arm}" for head in ("arm", "short") for arm in ARMS} | {f"arm_{arm}_is" for arm in ARMS}
     assert names <= set(TEXT)
+
+
+def texts_of(expression: ast.AST | None) -> set[str]:
+    """The texts that an expression may be, or that it has as keys or entries."""
+    match expression:
+        case ast.Constant(value=str(text)):
+            return {text}
+        case ast.IfExp(body=one, orelse=other):
+            return texts_of(one) | texts_of(other)
+        case ast.JoinedStr(values=parts) | ast.Dict(keys=parts) | ast.List(elts=parts):
+            return {text for part in parts for text in texts_of(part)}
+        case _:
+            return set()
+
+
+def reasons_in_the_code() -> set[str]:
+    """Why texts are refused: what functions `_fault…` of the code return, and what it counts in `refused`."""
+    package, found = Path(ishibumi.__file__).parent, {UNREADABLE}
+    for path in (*package.glob("knowledge/*.py"), package / "knowledge_stage.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("_fault"):
+                found |= {t for part in ast.walk(node) if isinstance(part, ast.Return) for t in texts_of(part.value)}
+            elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "reason":
+                found |= texts_of(node.value)
+            elif isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("refused"):
+                found |= texts_of(node.slice)
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "Counter":
+                found |= {text for argument in node.args for text in texts_of(argument)}
+    return {text.partition(": ")[0] for text in found if text}
+
+
+def test_every_reason_for_leaving_a_text_out_has_its_words_and_every_word_its_reason() -> None:
+    worded = {key.removeprefix("refused_") for key in TEXT if key.startswith("refused_")}
+    assert reasons_in_the_code() == worded - {"unanswerable", "answerable"}  # these two are the honesty table's
+
+
+def test_what_a_server_said_stands_after_the_words_for_it() -> None:
+    japanese = label("refused", "no reply from the endpoint: HTTP <500>").partition('lang="ja">')[2]
+    assert japanese == "サーバーからの返答がない</span>: HTTP &lt;500&gt;"
+    assert label("kind", "<b>") == "&lt;b&gt;" and label("kind", "a: b") == "a: b"
 
 
 def test_the_tables_of_the_terminal() -> None:

@@ -10,7 +10,7 @@ from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ishibumi.corpus.documents import Document
 from ishibumi.exam.evaluate import Answer
@@ -147,9 +147,13 @@ def _spans(english: str, japanese: str) -> Markup:
 
 
 def label(group: str, name: str) -> Markup:
-    """The name of a kind, stage or language in both languages, or as it is if the page has no word for it."""
-    key = f"{group}_{name}" if group else name
-    return both_languages(key) if key in TEXT else Markup("{}").format(name)
+    """The name of a kind, stage or language in both languages, or as it is if the page has no word for it.
+
+    What stands after a colon («no reply from the endpoint: HTTP 500») is told as it is.
+    """
+    head, colon, rest = name.partition(": ")
+    key = f"{group}_{head}" if group else head
+    return (both_languages(key) if key in TEXT else escape(head)) + colon + rest
 
 
 def percent(share: float) -> str:
