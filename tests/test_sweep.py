@@ -10,7 +10,7 @@ from test_pipeline import call, write_project
 from ishibumi import artifacts
 from ishibumi.errors import UsageError
 from ishibumi.exam.interval import Interval
-from ishibumi.exam.sweep_page import Point, render_sweep, table_of, with_front
+from ishibumi.exam.sweep_page import Point, point_of, render_sweep, table_of, with_front
 from ishibumi.sweep import begin, sweep_grid
 from ishibumi.sweep_plan import Axis, grid, read_axes, trial_name
 from ishibumi.sweep_search import sweep_search
@@ -75,6 +75,26 @@ def test_the_front_is_what_no_other_beats_in_both() -> None:
     front = [(p.learned.mean, p.forgotten) for p in with_front(points) if p.is_front]
     assert front == [(0.6, 1.1), (0.6, 1.1), (0.3, 1.0)]
     assert with_front(points)[0].score(1.05) == pytest.approx(0.55)
+
+
+def test_a_run_without_the_figures_of_a_point_is_refused_by_its_own_name(tmp_path: Path) -> None:
+    def run(name: str, arms: list[str], ratios: dict[str, float]) -> Path:
+        (tmp_path / name / "report").mkdir(parents=True)
+        all_of_it = {"contains": {"mean": 0.5, "low": 0.4, "high": 0.6}, "stopped": 1.0}
+        arm = {"all": all_of_it, "by_split": {}, "split": "held_out"}
+        summary = {"arms": dict.fromkeys(arms, arm), "perplexity_ratio": ratios, "seconds": {"cpt": 60}, "skills": {}}
+        artifacts.write_json(tmp_path / name / "report" / "summary.json", summary)
+        return tmp_path / name
+
+    whole, unmeasured = run("whole", ["engraved"], {"en": 1.1}), run("unmeasured", ["engraved"], {})
+    found = point_of({}, [whole, tmp_path / "unfinished"])
+    assert found and (found.run_dirs, found.forgotten) == ((whole,), 1.1)
+    assert point_of({}, [tmp_path / "unfinished"]) is None
+    with pytest.raises(UsageError, match=r"unmeasured has no measure of forgetting\.$") as caught:
+        point_of({}, [whole, unmeasured])
+    assert "exam.general" in caught.value.hint and caught.value.hint_ja
+    with pytest.raises(UsageError, match=r"unasked has no exam of the engraved model\.$"):
+        point_of({}, [whole, run("unasked", ["base"], {})])
 
 
 def test_the_picture_holds_every_point_in_both_languages_and_loads_nothing() -> None:

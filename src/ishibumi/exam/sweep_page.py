@@ -53,13 +53,7 @@ def point_of(settings: Mapping[str, str], run_dirs: Sequence[Path]) -> Point | N
     done = tuple(d for d in run_dirs if (d / "report" / "summary.json").exists())
     if not done:
         return None
-    summaries = [read_json(d / "report" / "summary.json") for d in done]
-    if any("engraved" not in s["arms"] or not s["perplexity_ratio"] for s in summaries):
-        raise UsageError(
-            f"{done[0]} has no exam of the engraved model, or forgetting was not measured.",
-            hint="Set exam.general and exam.questions, and let the arm engraved sit the exam.",
-            hint_ja="exam.general と exam.questions を指定し、exam.arms に engraved を入れてください。",
-        )
+    summaries = [_summary(d) for d in done]
     shares = [s["arms"]["engraved"]["all"]["contains"] for s in summaries]
     ratios = [max(s["perplexity_ratio"].values()) for s in summaries]
     return Point(
@@ -71,6 +65,20 @@ def point_of(settings: Mapping[str, str], run_dirs: Sequence[Path]) -> Point | N
         _mean([sum(s["seconds"].values()) / 60 for s in summaries]),
         {name: _mean([_further(s)[name] for s in summaries]) for name in _further(summaries[0])},
     )
+
+
+def _summary(run_dir: Path) -> dict[str, Any]:
+    """A finished run's summary. Raises UsageError where it has not both figures of a point."""
+    summary: dict[str, Any] = read_json(run_dir / "report" / "summary.json")
+    has_exam, has_ratio = "engraved" in summary["arms"], bool(summary["perplexity_ratio"])
+    if not (has_exam and has_ratio):
+        lacking = "no measure of forgetting" if has_exam else "no exam of the engraved model"
+        raise UsageError(
+            f"{run_dir} has {lacking}.",
+            hint="Set exam.general and exam.questions, and let the arm engraved sit the exam.",
+            hint_ja="exam.general と exam.questions を指定し、exam.arms に engraved を入れてください。",
+        )
+    return summary
 
 
 def _mean(values: Sequence[float]) -> float:
