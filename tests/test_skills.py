@@ -53,11 +53,76 @@ def test_files_are_drawn_from_by_seed_and_refused_where_they_are_something_else(
     assert read_facts(xml, 9, 1) == [Fact("N-1", "初のメーカーは？", ("東芝", "Toshiba"))]
     lines.write_text('{"question": "首都は？", "answers": ["東京"]}\n', encoding="utf-8")
     assert read_facts(lines, 9, 1) == [Fact("0", "首都は？", ("東京",))]
-    for reader in (read_choices, read_facts):
-        with pytest.raises(
-            InputError, match=r"c\.json is no file of" if reader is read_facts else r"f\.jsonl is no file"
-        ):
-            reader(path if reader is read_facts else lines, 9, 1)
+
+
+GOOD_FACT = {"id": "f", "question": "首都は？", "answers": ["東京"]}
+
+
+@pytest.mark.parametrize(
+    ("reader", "row", "fault"),
+    [
+        (read_choices, {**ROW, "label": 7}, "label is 7: Input should be less than or equal to 4"),
+        (read_choices, {**ROW, "label": True}, "label is true: Input should be a valid integer"),
+        (read_choices, {**ROW, "label": 1.7}, "label is 1.7: Input should be a valid integer"),
+        (read_choices, {**ROW, "choice3": ""}, 'choice3 is "": String should have at least 1 character'),
+        (read_choices, {**ROW, "question": 5}, "question is 5: Input should be a valid string"),
+        (read_choices, {k: v for k, v in ROW.items() if k != "choice4"}, "choice4 is missing"),
+        (read_choices, {k: v for k, v in ROW.items() if k != "q_id"}, "q_id is missing"),
+        (read_choices, ROW, "the id 7 is used twice"),
+        (read_choices, GOOD_FACT, "q_id is missing"),
+        (read_facts, {**GOOD_FACT, "answers": "東京"}, 'answers is "東京": Input should be a valid list'),
+        (read_facts, {**GOOD_FACT, "answers": []}, "answers is []: List should have at least 1 item"),
+        (read_facts, {**GOOD_FACT, "answers": ["東京", "。"]}, 'answers.1 is "。": String should match pattern'),
+        (read_facts, {**GOOD_FACT, "answers": [1867]}, "answers.0 is 1867: Input should be a valid string"),
+        (read_facts, {**GOOD_FACT, "question": None}, "question is null: Input should be a valid string"),
+        (read_facts, GOOD_FACT, "the id f is used twice"),
+        (read_facts, ROW, "answers is missing"),
+        (read_facts, "text", 'not an object but a string: "text"'),
+    ],
+)
+def test_a_malformed_row_is_refused_with_its_line_and_an_example(
+    reader: Callable[[Path, int, int], object], row: object, fault: str, tmp_path: Path
+) -> None:
+    path, good = tmp_path / "rows.jsonl", ROW if reader is read_choices else GOOD_FACT
+    path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in (good, row)), encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        reader(path, 9, 1)
+    assert caught.value.message.startswith(f"{path}:2: {fault}")
+    if row != "text":
+        assert f'"{"label" if reader is read_choices else "answers"}": ' in caught.value.hint and caught.value.hint_ja
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "fault"),
+    [
+        ("f.jsonl", "", ": there are no rows."),
+        ("f.jsonl", '{"question": ', ":1: not JSON"),
+        ("f.xml", "<questions>", ": not NIILC's XML (no element found: line 1, column 11)."),
+        ("f.xml", "<rss></rss>", ": no question of NIILC's XML with an answer."),
+        ("f.xml", XML.replace("N-2", "N-1"), ": the id N-1 is used twice."),
+    ],
+)
+def test_a_file_without_facts_is_refused(name: str, text: str, fault: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        read_facts(tmp_path / name, 9, 1)
+    assert caught.value.message.startswith(f"{tmp_path / name}{fault}")
+    assert ("<answer>" in caught.value.hint) == name.endswith(".xml")
+    for missing in ("none.jsonl", "none.xml"):
+        with pytest.raises(InputError, match="none"):
+            read_facts(tmp_path / missing, 9, 1)
+
+
+@pytest.mark.parametrize("verb", ["run", "check", "evaluate"])
+def test_malformed_choices_end_a_run_before_any_model_is_loaded(
+    verb: str, tmp_path: Path, model_dir: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = write_project(tmp_path, model_dir("llama"))
+    (tmp_path / "c.jsonl").write_text(json.dumps(ROW | {"label": 5}) + "\n", encoding="utf-8")
+    for module in ("training_stages", "exam_stage"):
+        monkeypatch.setattr(f"ishibumi.{module}.load_model", pytest.fail)
+    code, _, err = call(verb, settings, "--set", 'exam.choices=["c.jsonl"]')
+    assert code == 1 and f"{tmp_path / 'c.jsonl'}:1: label is 5: " in err
 
 
 def test_forms_are_told_apart() -> None:
@@ -109,4 +174,4 @@ def test_a_run_asks_both_models_and_shows_it(tmp_path: Path, model_dir: Callable
     assert "常識問題（五択）" in page and "会話: 指定の形で答える" in page
     (tmp_path / "c.json").write_text("{}\n", encoding="utf-8")
     code, _, err = call("check", path, *flags)
-    assert code == 1 and "c.json is no file of choices" in err
+    assert code == 1 and "c.json:1: q_id is missing." in err

@@ -16,7 +16,7 @@ from ishibumi.corpus.read import load_documents
 from ishibumi.corpus_stage import SILENT, Watch, build_corpus, stage_path
 from ishibumi.errors import UsageError
 from ishibumi.exam.sit import COPIED
-from ishibumi.exam_stage import exam_questions, hold_exam, trained_side, untrained_side
+from ishibumi.exam_stage import exam_questions, hold_exam, skills_of, trained_side, untrained_side
 from ishibumi.joint_stage import existing, fingerprint_of, made_together
 from ishibumi.knowledge_stage import make_knowledge
 from ishibumi.loggers import check_loggers
@@ -41,6 +41,8 @@ def run(run: Run, *, watch: Watch = SILENT, until: str = STAGES[-1]) -> Path:
     makers = (_read_documents, make_knowledge, continue_pretraining, tune_chat, evaluate, write_report)
     check_loggers(run.settings.machine.log_to)
     wanted = makers[: STAGES.index(until) + 1]
+    if evaluate in wanted:
+        skills_of(run)  # a malformed file is refused now, and not after training
     with contextlib.ExitStack() as held:
         with joined(run.settings.model.device) as number:
             if number == 0:

@@ -10,17 +10,24 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from pydantic import Field
 
-from ishibumi.artifacts import read_jsonl
 from ishibumi.corpus.clean import language_of
-from ishibumi.errors import InputError
 from ishibumi.exam.evaluate import few_shot_text
 from ishibumi.exam.forgetting import text_ids, tokens_at_once
 from ishibumi.exam.questions import Question
+from ishibumi.exam.strict_rows import StrictRow, rows_by_id
 from ishibumi.models.generate import left_padded
 from ishibumi.models.load import LoadedModel
+
+EXAMPLE = (
+    '{"q_id": 8942, "question": "水を出すときに捻るものは？", "choice0": "蛇口", "choice1": "流し", '
+    '"choice2": "釘", "choice3": "棚", "choice4": "窓", "label": 0}'
+)
+_Text = Annotated[str, Field(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -33,20 +40,25 @@ class Choice:
     label: int
 
 
+class _Row(StrictRow):
+    """A row of JCommonsenseQA."""
+
+    id: int | str | None = Field(alias="q_id")
+    question: _Text
+    choice0: _Text
+    choice1: _Text
+    choice2: _Text
+    choice3: _Text
+    choice4: _Text
+    label: int = Field(ge=0, le=4)
+
+
 def read_choices(path: Path, count: int, seed: int) -> list[Choice]:
-    """`count` of the file's questions, drawn by seed. Raises InputError for a file of another format."""
-    try:
-        rows = read_jsonl(path)
-        found = [
-            Choice(str(r["q_id"]), r["question"], tuple(r[f"choice{i}"] for i in range(5)), int(r["label"]))
-            for r in rows
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is no file of choices as JCommonsenseQA has them: {error!r}",
-            hint="A line needs q_id, question, choice0 to choice4 and label, 0 to 4.",
-            hint_ja="1行に q_id、question、choice0 から choice4、label（0〜4）が必要です。",
-        ) from None
+    """`count` of the file's questions, drawn by seed. Raises InputError, with file and line, for a malformed row."""
+    found = [
+        Choice(name, row.question, (row.choice0, row.choice1, row.choice2, row.choice3, row.choice4), row.label)
+        for name, row in rows_by_id(path, _Row, EXAMPLE).items()
+    ]
     return random.Random(f"{seed} choices").sample(found, min(count, len(found)))
 
 

@@ -9,19 +9,24 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from ishibumi.artifacts import read_jsonl
+from pydantic import Field
+
 from ishibumi.corpus.clean import language_of
-from ishibumi.errors import InputError
 from ishibumi.exam.evaluate import few_shot_text
 from ishibumi.exam.forgetting import text_ids
 from ishibumi.exam.grade import contains_answer
 from ishibumi.exam.questions import Question
+from ishibumi.exam.strict_rows import StrictRow, malformed, rows_by_id
 from ishibumi.models.generate import generate_replies
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import ExamSettings
 
 MAX_NEW_TOKENS = 24
+EXAMPLE = '{"question": "日本の首都は？", "answers": ["東京", "東京都"]}'
+XML_EXAMPLE = '<question id="N-1"><text>日本の首都は？</text><answers><answer>東京</answer></answers></question>'
+_Text = Annotated[str, Field(pattern=r"\w")]
 
 
 @dataclass(frozen=True)
@@ -33,25 +38,43 @@ class Fact:
     answers: tuple[str, ...]
 
 
+class _Row(StrictRow):
+    """A line of a file of facts."""
+
+    question: _Text
+    answers: list[_Text] = Field(min_length=1)
+
+
 def read_facts(path: Path, count: int, seed: int) -> list[Fact]:
-    """`count` of the file's questions that have an answer, drawn by seed. Raises InputError for another format."""
-    try:
-        if path.suffix == ".xml":
-            asked = [
-                Fact(str(q.get("id")), q.findtext("text") or "", tuple(a.text for a in q.iter("answer") if a.text))
-                for q in ElementTree.parse(path).getroot().iter("question")
-            ]
-        else:
-            rows = enumerate(read_jsonl(path))
-            asked = [Fact(str(row.get("id", n)), row["question"], tuple(row["answers"])) for n, row in rows]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ElementTree.ParseError) as error:
-        raise InputError(
-            f"{path} is no file of facts: {error!r}",
-            hint='It may be XML as NIILC has it, or a line {"question": "…", "answers": ["…"]} for each fact.',
-            hint_ja='NIILC の XML か、1行に {"question": "…", "answers": ["…"]} を書いた JSON Lines を使ってください。',
-        ) from None
-    found = [fact for fact in asked if fact.question and any(c.isalnum() for a in fact.answers for c in a)]
+    """`count` of the file's questions that have an answer, drawn by seed.
+
+    Raises InputError for another format, with the line where it is one of JSON lines.
+    """
+    if path.suffix == ".xml":
+        found = _niilc(path)
+    else:
+        rows = rows_by_id(path, _Row, EXAMPLE)
+        found = [Fact(name, row.question, tuple(row.answers)) for name, row in rows.items()]
     return random.Random(f"{seed} facts").sample(found, min(count, len(found)))
+
+
+def _niilc(path: Path) -> list[Fact]:
+    """The questions of NIILC's XML that have an answer; some have none."""
+    try:
+        questions = list(ElementTree.parse(path).getroot().iter("question"))
+    except (OSError, ElementTree.ParseError) as error:
+        raise malformed(str(path), f"not NIILC's XML ({error})", XML_EXAMPLE) from None
+    found: dict[str, Fact] = {}
+    for number, question in enumerate(questions):
+        name, text = question.get("id") or str(number), question.findtext("text") or ""
+        answers = tuple(answer.text for answer in question.iter("answer") if answer.text)
+        if name in found:
+            raise malformed(str(path), f"the id {name} is used twice", XML_EXAMPLE)
+        if text and any(c.isalnum() for a in answers for c in a):
+            found[name] = Fact(name, text, answers)
+    if not found:
+        raise malformed(str(path), "no question of NIILC's XML with an answer", XML_EXAMPLE)
+    return list(found.values())
 
 
 def answer_facts(model: LoadedModel, facts: Sequence[Fact], settings: ExamSettings) -> dict[str, bool]:
