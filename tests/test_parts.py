@@ -214,8 +214,10 @@ def test_a_thousand_copies_leave_the_first() -> None:
     assert sorted(near_duplicates(sketches(texts), 0.6)) == list(range(1, 1000))
 
 
-def test_texts_of_no_piece_are_no_trouble() -> None:
-    assert near_duplicates(sketches(["", "a", "東京", "短い文です"]), 0.5).keys() <= {1, 2}
+def test_texts_shorter_than_a_piece_are_like_themselves_only() -> None:
+    texts = ["東京", "大阪", "a", "", "東京都庁", "短い文です", "大阪", ""]
+    assert near_duplicates(sketches(texts), 0.5) == {6: (1, 1.0), 7: (3, 1.0)}
+    assert near_duplicates(sketches(["ab", "cd"]), 0.5) == {} and len(sketches([])) == 0
 
 
 def test_other_languages_leave_by_their_share_of_letters(tmp_path: Path) -> None:

@@ -20,12 +20,16 @@ _MIX = np.uint64(0xD6E8FEB86659FD93)
 
 
 def sketches(texts: Sequence[str]) -> np.ndarray:
-    """(texts, NUMBERS) uint16. Each piece falls into one bin by its hash, and each bin keeps its least one."""
+    """(texts, NUMBERS) uint16. Each piece falls into one bin by its hash, and each bin keeps its least one.
+
+    A text shorter than a piece is one, filled up: it is like itself and no other.
+    """
+    if not texts:
+        return np.zeros((0, NUMBERS), dtype=np.uint16)
+    texts = [text.ljust(PIECE, "\0") for text in texts]
     letters = np.frombuffer("".join(texts).encode("utf-32-le", "replace"), dtype=np.uint32).astype(np.uint64)
     lengths = np.array([len(text) for text in texts])
-    num_pieces = np.maximum(lengths - PIECE + 1, 0)
-    if not num_pieces.any():
-        return np.zeros((len(texts), NUMBERS), dtype=np.uint16)
+    num_pieces = lengths - PIECE + 1
     size = len(letters) - PIECE + 1
     hashes = letters[:size] * _FACTORS[0]
     for n in range(1, PIECE):

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from ishibumi.corpus.documents import Corpus, Document
-from ishibumi.corpus.near_duplicates import NUMBERS, sketches
+from ishibumi.corpus.near_duplicates import sketches
 from ishibumi.corpus.readers.columns import short
 from ishibumi.corpus.readers.files import SUFFIXES, items_in
 from ishibumi.corpus.readers.inputs import FileToRead, FoundFile, find_files
@@ -103,8 +103,7 @@ def make_part(block: Block, settings: DocumentSettings, name: Path) -> None:
                 texts = []
     lines_path.replace(name.with_suffix(".jsonl"))
     if settings.near_duplicates is not None:
-        rest = sketches(texts) if texts else np.zeros((0, NUMBERS), dtype=np.uint16)
-        np.save(name.with_suffix(".sketches.npy"), np.concatenate([*sketched, rest]))
+        np.save(name.with_suffix(".sketches.npy"), np.concatenate([*sketched, sketches(texts)]))
     np.save(name.with_suffix(".npy"), np.array(index, dtype=INDEX))
     lines_path.write_text(json.dumps([tally.report, tally.changes, tally.columns], ensure_ascii=False))
     lines_path.replace(name.with_suffix(".json"))
