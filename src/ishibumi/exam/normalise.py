@@ -23,7 +23,9 @@ NUMERALS = "".join(KANJI_DIGITS) + "".join(KANJI_UNITS) + "".join(KANJI_MYRIADS)
 COUNTERS = (
     "点分人日月年回位度本枚個発勝敗戦対つ名歳号週時秒倍階番組冊台件社校都県市町国目円歩差失得試次部章節階段億万千百兆"
 )
-_NUMBER = r"[0-9]+(?:,[0-9]{3}(?![0-9]))*(?:\.[0-9]+)?"
+# A comma is one of thousands only between groups of three digits: 2024,300 are two numbers, and so are 2024,2025.
+_WHOLE = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)"
+_NUMBER = rf"(?<![0-9]){_WHOLE}(?:\.[0-9]+)?"
 KANJI_NUMBER = re.compile(
     rf"[{NUMERALS}]{{2,}}|{_NUMBER}[{''.join(KANJI_MYRIADS)}十百千](?:[{NUMERALS}]|{_NUMBER})*|[{NUMERALS}]"
 )
@@ -39,7 +41,7 @@ POSSESSIVES = re.compile(r"(?<=[A-Za-z])['’]s\b")
 # 2026-07-19 and 2026/7/19 are dates, not scores.
 ISO_DATES = re.compile(r"(?<!\d)(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)")
 # Added time belongs to the number: 90+2, 90'+2 and 90分+2 are one.
-DIGITS = r"\d+(?:,\d{3})*(?:\.\d+)?(?:['’′分]?\+\d+)?"
+DIGITS = rf"{_WHOLE}(?:\.\d+)?(?:['’′分]?\+\d+)?"
 TOKENS = re.compile(
     rf"(?P<score>\d+(?:\s*(?:対|[{DASHES}:])\s*\d+)+)"
     rf"|(?P<number>(?:(?<!\w)[-−])?{DIGITS})(?:st|nd|rd|th)?"
@@ -86,7 +88,9 @@ def _kanji_numbers_to_digits(text: str) -> str:
     def digits(match: re.Match[str]) -> str:
         if len(match[0]) == 1 and not _stands_as_number(text, match.start()):
             return match[0]
-        return _value(match[0])
+        # A comma beside it parts two numbers, as in 8万,9万 and 三百,四百: it must not come to stand between digits.
+        before, after = text[match.start() - 1 : match.start()], text[match.end() : match.end() + 1]
+        return " " * (before == ",") + _value(match[0]) + " " * (after == ",")
 
     return KANJI_NUMBER.sub(digits, text)
 
