@@ -91,6 +91,9 @@ def test_a_merged_model_reloads_plainly_and_stays_tied(
     assert ("lm_head.weight" in load_file(made.path / "model.safetensors")) == (kind == "llama")
     assert made.manifest["proof"]["logits_of_files_against_adapter"] < 1e-4
     assert made.manifest["files"] == sha256_of(made.path) and "model.safetensors" in made.manifest["files"]
+    # The run computed in fp32, and its weights stay as they are; the card says so in both languages.
+    assert {weight.dtype for weight in load_file(made.path / "model.safetensors").values()} == {torch.float32}
+    assert (made.path / "README.md").read_text(encoding="utf-8").count("| merged, f32 |") == 2
 
 
 @pytest.mark.parametrize("quantization", ["bf16", "q8_0", "q4_k_m"])

@@ -230,7 +230,7 @@ def export(
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to put it; else beside the run.")] = None,
     quantization: Annotated[
         Literal["f32", "bf16", "q8_0", "q4_k_m"] | None,
-        typer.Option(help="The number format; the last two for gguf only. bf16 if left out."),
+        typer.Option(help="The number format; the last two for gguf only. bf16, or a merged model's own, if left out."),
     ] = None,
     base_license: Annotated[str, typer.Option(metavar="TEXT", help="The base model's licence, for the card.")] = "",
     data_license: Annotated[str, typer.Option(metavar="TEXT", help="The documents' licence, for the card.")] = "",

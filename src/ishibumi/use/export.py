@@ -45,6 +45,8 @@ def export(
 ) -> Artifact:
     """The finished export at `out`, in bf16 unless told otherwise; made only if it is not there yet.
 
+    A merged model "in bf16" is the one that sat the exam, as it is: in fp32 where the run computed in fp32.
+
     Raises ArtifactError before the run is finished, UsageError for a model that cannot be exported, for a missing
     package and for a directory with something else in it, ModelError where what was written is not the finished model.
     """
@@ -64,10 +66,12 @@ def export(
             hint="Use --quantization bf16 or f32, or --format gguf.",
             hint_ja="--quantization bf16 か f32、または --format gguf を使ってください。",
         )
-    architecture(AutoConfig.from_pretrained(finished.path / "model", local_files_only=True))
+    config = AutoConfig.from_pretrained(finished.path / "model", local_files_only=True)
+    architecture(config)
     strings = proof.sample_strings([document.text for document in load_documents(run.run_dir / "corpus")])
     some = strings[:: len(strings) // NUM_COMPARED]
     kind = form if form == "adapter" else f"{form}, {quantization}"
+    told = "merged, f32" if form == "merged" and config.dtype == torch.float32 else kind
 
     def work(directory: Path) -> dict[str, Any]:
         model = _in_fp32(run)
@@ -77,7 +81,7 @@ def export(
             proved = _write_merged(run, model, some, quantization, directory)
         else:
             proved = _write_gguf(run, model, strings, quantization, directory)
-        artifacts.write_text(directory / "README.md", model_card(run, kind, proved, licences))
+        artifacts.write_text(directory / "README.md", model_card(run, told, proved, licences))
         return {"format": kind, "proof": proved, "files": sha256_of(directory)}
 
     report = run.run_dir / "report" / artifacts.MANIFEST  # the card tells what it measured
@@ -129,7 +133,7 @@ def _write_adapter(run: Run, model: LoadedModel, texts: Sequence[str], directory
 def _write_merged(
     run: Run, model: LoadedModel, texts: Sequence[str], quantization: Quantization, directory: Path
 ) -> dict[str, Any]:
-    """The model as it sat the exam (bf16), or the base and all that was learned summed in fp32 (f32).
+    """The model as it sat the exam (bf16, or whatever it computed in), or the base and what was learned in fp32 (f32).
 
     A run in bf16 rounds its weights after each stage, so that these two differ by what rounding does.
     """
