@@ -66,6 +66,31 @@ def test_the_bundle_alone_is_enough_for_a_run(bundle_dir: Path, tmp_path: Path) 
     assert code == 0 and f"base model: {bundle_dir / 'base'}" in out
 
 
+@pytest.mark.parametrize(
+    ("generator", "instruct", "wanted", "folders"),
+    [
+        ("model", None, (None, "writer"), ["base", "writer"]),
+        ("rules", None, (None, None), ["base"]),  # nobody loads it: its name stays
+        ("model", "base", ("base", "writer"), ["base", "writer"]),
+        ("model", "writer", ("instruct", "instruct"), ["base", "instruct"]),
+    ],
+)
+def test_the_model_that_writes_goes_along_where_it_is_needed_and_each_model_once(
+    generator: str, instruct: str | None, wanted: tuple[str | None, str | None], folders: list[str], tmp_path: Path
+) -> None:
+    path, writer = write(tmp_path), tiny.save("qwen3", tmp_path / "writer")
+    (tmp_path / "wheels").mkdir()
+    flags = ["--set", f'knowledge.generator=["{generator}"]', "--set", f"knowledge.model.base={writer}"]
+    flags += ["--set", f"model.instruct={tmp_path / instruct}"] if instruct else []
+    code, _, err = call("bundle", tmp_path / "b.tar", path, "--wheels", tmp_path / "wheels", "--python", PYTHON, *flags)
+    assert code == 0, err
+    inside = unpacked(tmp_path / "b.tar", tmp_path / "there")
+    assert sorted(d.name for d in inside.iterdir() if (d / "config.json").exists()) == folders
+    settings = config.load(inside / "ishibumi.toml").settings
+    assert (settings.model.instruct, settings.knowledge.model.base) == (wanted[0], wanted[1] or str(writer))
+    assert call("check", inside / "ishibumi.toml")[0] == 0
+
+
 def test_every_file_has_its_hash_and_a_damaged_one_stops_the_installation(bundle_dir: Path) -> None:
     lines = (bundle_dir / "SHA256SUMS").read_text().splitlines()
     hashes = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}

@@ -1,6 +1,6 @@
 """What a machine without any network needs, in one tar file. run → OUT.tar, with an install script and hashes.
 
-    wheels/  every package, for one platform and Python        base/, instruct/  the models
+    wheels/  every package, for one platform and Python        base/, instruct/, writer/  the models
     run/     what the run left, if it is there                 inputs/  the files that the settings name
     ishibumi.toml   the run's settings, with the paths above   install, SHA256SUMS
 
@@ -32,6 +32,7 @@ from ishibumi.use.export import sha256_of
 
 EXAM_PATHS = tuple(f"exam.{name}" for name in ("questions", "free_questions", "general", "choices", "facts"))
 PATHS = ("documents.paths", "replay.paths", *EXAM_PATHS)
+FOLDERS = {"model.base": "base", "model.instruct": "instruct", "knowledge.model.base": "writer"}
 NOT_NEEDED = shutil.ignore_patterns(".lock", "*.partial", "*.old", "checkpoint*")
 PICKLES = shutil.ignore_patterns("*.bin", "*.pt", "*.pth", "*.ckpt")
 INSTALL = """#!/bin/sh
@@ -69,8 +70,8 @@ def bundle(
             shutil.copytree(wheels, partial / "wheels", dirs_exist_ok=True)
         else:
             _load_wheels(partial / "wheels", platform, python, extras)
-        for kind in models:
-            shutil.copytree(find_base(models[kind], run.base_dir), partial / kind, ignore=PICKLES)
+        for name, folder in _folders(models).items():
+            shutil.copytree(find_base(name, run.base_dir), partial / folder, ignore=PICKLES)
         if run.run_dir.exists():
             shutil.copytree(run.run_dir, partial / "run", ignore=NOT_NEEDED)
         write_text(partial / "ishibumi.toml", _settings(run, partial))
@@ -90,9 +91,16 @@ def bundle(
 
 
 def _models(run: Run) -> dict[str, str]:
-    """The models that the settings name: "base" and, if there is one, "instruct"."""
-    model = run.settings.model
-    return {"base": model.base, **({"instruct": model.instruct} if model.instruct else {})}
+    """Setting → the model that it names, of those that a run loads."""
+    model, knowledge = run.settings.model, run.settings.knowledge
+    writer = knowledge.model.base if "model" in knowledge.generator else None
+    named = {"model.base": model.base, "model.instruct": model.instruct, "knowledge.model.base": writer}
+    return {key: name for key, name in named.items() if name}
+
+
+def _folders(models: dict[str, str]) -> dict[str, str]:
+    """Model → its folder, that of the first setting which names it: it is in the bundle once."""
+    return {name: FOLDERS[key] for key, name in reversed(models.items())}
 
 
 def _settings(run: Run, partial: Path) -> str:
@@ -100,7 +108,9 @@ def _settings(run: Run, partial: Path) -> str:
     lines: list[str] = []
     places = itertools.count()
     recipe = run.settings.recipe if run.settings.recipe in recipe_names() else "mixed"
-    changed: dict[str, Any] = {"recipe": recipe, "run_dir": "run", **{f"model.{kind}": kind for kind in _models(run)}}
+    models = _models(run)
+    named = {key: _folders(models)[name] for key, name in models.items()}
+    changed: dict[str, Any] = {"recipe": recipe, "run_dir": "run", **named}
     for key in fields_by_key(Settings):
         value: Any = attrgetter(key)(run.settings)
         if key in PATHS:
