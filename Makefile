@@ -57,4 +57,4 @@ test: check
 	$(BIN)/pytest -n 2
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache $(EXAMPLE)/run $(EXAMPLE)/run-*
+	rm -rf $(VENV) .pytest_cache .ruff_cache examples/*/run examples/*/run-*

@@ -5,6 +5,8 @@ import inspect
 import re
 import runpy
 import shlex
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -85,6 +87,20 @@ def test_every_make_target_and_linked_file_exists(page: Path) -> None:
     assert set(named) <= targets
     links = re.findall(r"\]\((?!http)([^)]+)\)", page.read_text(encoding="utf-8"))
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+def test_make_clean_leaves_the_inputs_of_the_examples_and_nothing_else(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    kept = [tmp_path / path.relative_to(ROOT) for path in ROOT.glob("examples/*/*.toml")]
+    for path in kept:
+        for result in ("run", "run-gpu"):
+            (path.parent / result / "report").mkdir(parents=True, exist_ok=True)
+        path.touch()
+    subprocess.run(["make", "--silent", "clean"], cwd=tmp_path, check=True)
+    assert sorted(p for p in tmp_path.rglob("*") if not p.is_dir()) == sorted([*kept, tmp_path / "Makefile"])
+    assert {path.parent.name for path in kept} == {p.name for p in (tmp_path / "examples").iterdir()}
+    assert not any(p.is_dir() for p in tmp_path.glob("examples/*/*"))
 
 
 def test_both_readmes_have_the_same_shape_and_figures() -> None:
