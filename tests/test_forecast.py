@@ -31,7 +31,7 @@ from ishibumi.training.fitting import (
     stage_forecast,
     usable_bytes,
 )
-from ishibumi.training.flops import flops_in_8_bits, flops_per_token, peak_flops
+from ishibumi.training.flops import GPU_PEAKS, flops_in_8_bits, flops_per_token, peak_flops
 from ishibumi.training.forecast import Forecast, forecast
 from ishibumi.training.precision import frozen_in
 from ishibumi.training.trainer import train
@@ -187,6 +187,15 @@ def test_operations_are_four_a_frozen_weight_six_a_trained_one_and_attention() -
             assert flops_in_8_bits(wide) == (4 * num_frozen if precision == "int8" else 0)
     speed = peak_flops(torch.device("cpu"), torch.float32)
     assert speed is not None and 1e8 < speed < 1e15
+
+
+def test_a_gpu_is_known_by_the_first_name_that_its_name_contains(monkeypatch: pytest.MonkeyPatch) -> None:
+    for part in GPU_PEAKS:
+        assert next(other for other in GPU_PEAKS if other in part) == part  # or this row would never be reached
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: names[device.index])
+    names = ["NVIDIA GH200 480GB", "NVIDIA H100 PCIe", "NVIDIA L40S", "Some GPU"]
+    assert [peak_flops(torch.device("cuda", n), torch.bfloat16) for n in range(4)] == [989e12, 756e12, 362e12, None]
+    peak_flops.cache_clear()
 
 
 def test_shared_weights_are_counted_once_over_the_processes(model_dir: Callable[[str], Path]) -> None:

@@ -13,10 +13,11 @@ import tiny
 import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
+from transformers import Qwen2Config, Qwen3Config
 
 from ishibumi import artifacts
 from ishibumi.errors import ArtifactError, ModelError
-from ishibumi.models.load import find_base, load_finished, load_model, number_format, pick_device
+from ishibumi.models.load import find_base, head_size, load_finished, load_model, number_format, pick_device
 from ishibumi.settings import ModelSettings
 
 IDS = torch.tensor([[1, 70, 71, 90]])
@@ -88,6 +89,11 @@ def test_a_directory_is_loaded_relative_to_the_settings(model_dir: Callable[[str
 def test_the_number_format_is_the_one_that_is_set(model_dir: Callable[[str], Path]) -> None:
     model = tiny.load(model_dir("llama"), "bfloat16")
     assert {p.dtype for p in model.network.parameters()} == {torch.bfloat16}
+
+
+def test_the_size_of_a_head_is_the_one_that_is_told_or_a_share_of_the_hidden_size() -> None:
+    assert head_size(Qwen2Config(hidden_size=32, num_attention_heads=4)) == 8
+    assert head_size(Qwen3Config(hidden_size=32, num_attention_heads=4, head_dim=16)) == 16
 
 
 def test_a_gguf_file_is_converted_once_and_has_the_same_logits(tmp_path: Path) -> None:

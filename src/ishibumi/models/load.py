@@ -97,6 +97,11 @@ def read_config(directory: Path) -> Any:
         raise ModelError(f"Cannot read {directory / 'config.json'}: {error}") from error
 
 
+def head_size(config: Any) -> int:
+    """Numbers of an attention head; some configurations do not say it."""
+    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+
+
 def empty_network(config: Any, dtype: str, device: str = "meta", num_layers: int | None = None) -> Any:
     """A network of this configuration without its weights, or one of so many layers like it."""
     if num_layers is not None:

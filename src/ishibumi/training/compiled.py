@@ -17,7 +17,7 @@ from torch import nn
 from torch._inductor.compile_fx import compile_fx
 from torch.utils.checkpoint import checkpoint
 
-from ishibumi.models.load import LoadedModel
+from ishibumi.models.load import LoadedModel, head_size
 from ishibumi.settings import TrainSettings
 from ishibumi.training.adapters import Trainable
 from ishibumi.training.attention import (
@@ -140,8 +140,7 @@ def _kept_by_layer(model: LoadedModel, plan: Plan, settings: TrainSettings, is_c
     """Bytes that a layer keeps for the way back; plain ones keep twice as much."""
     config: Any = model.network.config
     heads = config.num_attention_heads + 2 * config.num_key_value_heads
-    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    numbers = 3 * config.hidden_size + heads * head_size + 2 * config.intermediate_size + 8 * settings.rank
+    numbers = 3 * config.hidden_size + heads * head_size(config) + 2 * config.intermediate_size + 8 * settings.rank
     return 2 * numbers * _tokens(plan, settings) * (1 if is_compiled else 2)
 
 

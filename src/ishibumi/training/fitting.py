@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ishibumi.errors import UsageError
-from ishibumi.models.load import empty_network, number_format, pick_device, read_config
+from ishibumi.models.load import empty_network, head_size, number_format, pick_device, read_config
 from ishibumi.settings import ModelSettings, Settings, TrainSettings
 from ishibumi.training.compiled import WIDE
 from ishibumi.training.flops import seconds_at_best
@@ -169,8 +169,7 @@ def exam_bytes(config: Any, settings: Settings) -> int:
     weights = sum(p.nbytes for p in empty_network(config, number_format(settings.model)).parameters())
     weights *= 2 if pick_device(settings.model.device).type == "cpu" else 1  # with what is packed
     exam, number = settings.exam, 2 if number_format(settings.model) == "bfloat16" else 4
-    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     num_tokens = exam.batch_questions * (MAX_PROMPT_TOKENS + exam.max_new_tokens)
-    cache = num_tokens * config.num_hidden_layers * 2 * config.num_key_value_heads * head_size
+    cache = num_tokens * config.num_hidden_layers * 2 * config.num_key_value_heads * head_size(config)
     layer = num_tokens * (3 * config.intermediate_size + 2 * config.hidden_size)
     return weights + number * (cache + layer + 2 * exam.batch_questions * config.vocab_size)

@@ -7,16 +7,18 @@ A frozen matrix costs 4 operations for each weight and token (forward, and the g
 import functools
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
+from ishibumi.models.load import head_size
 from ishibumi.training.adapters import EMBEDDINGS, Trainable, leaf
 from ishibumi.training.precision import EightBitLinear, Nf4Linear
 
 # Dense bf16 products, operations a second, from the makers' data sheets; the first name that a GPU's name contains.
 GPU_PEAKS = {
-    "H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "GH200": 989e12, "B200": 2250e12, "A100": 312e12,
+    "H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "B200": 2250e12, "A100": 312e12,
     "A6000": 155e12, "A10": 125e12, "L40S": 362e12, "L40": 181e12, "L4": 121e12, "T4": 65e12,
     "RTX 5090": 210e12, "RTX 4090": 165e12, "RTX 4080": 97e12, "RTX 4070": 58e12, "RTX 3090": 71e12,
 }  # fmt: skip
@@ -40,11 +42,10 @@ def flops_per_token(
     products = 4 * sum(rounded) + flops_in_8_bits(network)
     products += sum((6 if id(p) in trained else 4) * p.numel() for p in matrices)
     products += learned_share * (6 if id(head) in trained else 4) * (num_words or head.shape[0]) * head.shape[1]
-    config = network.config  # type: ignore[union-attr]
-    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads  # type: ignore[union-attr, operator]
+    config: Any = network.config
     # QKᵀ and PV, 2 operations each and thrice (forward, two gradients), over the half of the row that is seen.
     seen = row_tokens / 2
-    return products + 12 * seen * config.num_hidden_layers * config.num_attention_heads * head_size  # type: ignore[union-attr, operator]
+    return products + 12 * seen * config.num_hidden_layers * config.num_attention_heads * head_size(config)
 
 
 def flops_in_8_bits(network: nn.Module) -> int:

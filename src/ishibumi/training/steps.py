@@ -16,7 +16,7 @@ from torch import nn
 
 from ishibumi.training.attention import hidden_states
 from ishibumi.training.batches import Batch
-from ishibumi.training.distributed import full
+from ishibumi.training.distributed import full, num_ranks
 from ishibumi.training.loss import graded_cross_entropy
 from ishibumi.training.optimizer import Optimizer
 from ishibumi.training.vocabulary import Words
@@ -69,8 +69,7 @@ class Steps:
         self.batch: Batch | None = None
         self.right_RT: torch.Tensor | None = None
         # What several processes do together stays outside of graphs.
-        together = torch.distributed.is_available() and torch.distributed.is_initialized()
-        self.is_gpu = device.type == "cuda" and not together
+        self.is_gpu = device.type == "cuda" and num_ranks() == 1
         self.is_fixed = False  # every batch's shape, for a graph
         self.backward: Callable[[], None] = self._backward
         self.update: Callable[[], None] = self._update

@@ -17,6 +17,7 @@ from safetensors import safe_open
 from transformers import AutoConfig
 
 from ishibumi.errors import UsageError
+from ishibumi.models.load import head_size
 from ishibumi.use.gguf_read import llama_cpp
 from ishibumi.use.gguf_tokenizer import add_tokenizer
 
@@ -95,21 +96,21 @@ def write_gguf(model_dir: Path, tokenizer: Any, end_id: int, quantization: Quant
 
 
 def _add_parameters(writer: gguf.GGUFWriter, config: Any) -> None:
-    head_size = _head_size(config)
+    numbers = head_size(config)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
     writer.add_block_count(config.num_hidden_layers)
     writer.add_feed_forward_length(config.intermediate_size)
     writer.add_head_count(config.num_attention_heads)
     writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_key_length(head_size)
-    writer.add_value_length(head_size)
+    writer.add_key_length(numbers)
+    writer.add_value_length(numbers)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
-    writer.add_rope_dimension_count(head_size)
+    writer.add_rope_dimension_count(numbers)
     rope = config.rope_parameters
     if config.model_type == "gemma3_text":
-        _add_gemma(writer, config, head_size)
+        _add_gemma(writer, config)
         rope, sliding = rope["full_attention"], rope["sliding_attention"]
         writer.add_rope_freq_base_swa(sliding["rope_theta"])
     elif getattr(config, "use_sliding_window", False):
@@ -122,14 +123,14 @@ def _add_parameters(writer: gguf.GGUFWriter, config: Any) -> None:
         raise _cannot(config, "rope_type", rope["rope_type"], "default, linear, llama3")
 
 
-def _add_gemma(writer: gguf.GGUFWriter, config: Any, head_size: int) -> None:
+def _add_gemma(writer: gguf.GGUFWriter, config: Any) -> None:
     """The window and every how many layers one sees all; llama.cpp takes the rest of Gemma 3 for granted."""
     kinds = config.layer_types
     period = kinds.index("full_attention") + 1 if "full_attention" in kinds else 0
     regular = ["full_attention" if period and i % period == period - 1 else kinds[0] for i in range(len(kinds))]
     if kinds != regular:
         raise _cannot(config, "layer_types", kinds, "a full_attention layer after every n others")
-    scale = config.hidden_size // config.num_attention_heads if config.num_hidden_layers == 62 else head_size
+    scale = config.hidden_size // config.num_attention_heads if config.num_hidden_layers == 62 else head_size(config)
     if config.query_pre_attn_scalar != scale:
         raise _cannot(config, "query_pre_attn_scalar", config.query_pre_attn_scalar, str(scale))
     if config.attn_logit_softcapping or config.final_logit_softcapping or config.use_bidirectional_attention:
@@ -225,13 +226,9 @@ def _llama3_frequencies(config: Any) -> dict[str, np.ndarray[Any, np.dtype[np.fl
     rope = config.rope_parameters
     if rope.get("rope_type") != "llama3":
         return {}
-    head_size = _head_size(config)
-    wavelength = 2 * np.pi * rope["rope_theta"] ** (np.arange(0, head_size, 2) / head_size)
+    numbers = head_size(config)
+    wavelength = 2 * np.pi * rope["rope_theta"] ** (np.arange(0, numbers, 2) / numbers)
     low, high, factor = rope["low_freq_factor"], rope["high_freq_factor"], rope["factor"]
     turns = rope["original_max_position_embeddings"] / wavelength
     smooth = np.clip((turns - low) / (high - low), 0, 1)
     return {"rope_freqs.weight": (1 / ((1 - smooth) / factor + smooth)).astype(np.float32)}
-
-
-def _head_size(config: Any) -> int:
-    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
