@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 NUM_BINS = 10
+RIGHT_PERCENTS = (3, 10, 20)  # of the right replies, that one may be ready to withhold
 
 
 def separation(confidences: Sequence[float], right: Sequence[bool]) -> float | None:
@@ -36,3 +37,26 @@ def calibration_error(confidences: Sequence[float], right: Sequence[bool]) -> fl
     bins = np.minimum((values * NUM_BINS).astype(np.int64), NUM_BINS - 1)
     gaps = np.bincount(bins, weights=values - np.asarray(right, dtype=np.float64), minlength=NUM_BINS)
     return float(np.abs(gaps).sum() / len(values))
+
+
+def withheld(
+    right: Sequence[float], wrong: Sequence[float], unanswerable: Sequence[float]
+) -> list[dict[str, float | None]]:
+    """What would be withheld with 3, 10 and 20 % of the right replies, if the least sure replies were.
+
+    The arguments are confidences: of right and wrong replies, and of answers to questions that have none. A row says
+    below which confidence a reply is withheld and what share of each group that is, None for an empty group. Of the
+    right replies it is never more than was asked for: with 12 of them, 10 % is one.
+
+        [{"below": 0.41, "right": 0.1, "wrong": 0.8, "unanswerable": 0.5}, …]
+    """
+    surest_last = np.sort(np.asarray(right, dtype=np.float64))
+    bounds = [float(surest_last[len(right) * percent // 100]) for percent in RIGHT_PERCENTS if len(right)]
+    groups = {"right": right, "wrong": wrong, "unanswerable": unanswerable}
+    return [
+        {"below": bound, **{name: _share_below(values, bound) for name, values in groups.items()}} for bound in bounds
+    ]
+
+
+def _share_below(values: Sequence[float], bound: float) -> float | None:
+    return sum(value < bound for value in values) / len(values) if values else None
