@@ -514,6 +514,33 @@ def test_refusals_are_counted_where_they_should_be_and_where_they_should_not() -
     assert honesty["separation"] == pytest.approx(8 / 9)
     # Bins: 0.9 twice, both right; 0.8 right and 0.85 wrong; 0.3 wrong; 0.1 wrong.
     assert honesty["calibration_error"] == pytest.approx((0.2 + 0.65 + 0.3 + 0.1) / 6)
+    # Six replies are too few to say what a confidence is worth.
+    assert honesty["withheld"] is None and honesty["calibration"] is None
+
+
+def test_what_withholding_would_do_and_what_a_confidence_is_worth_stand_in_the_summary() -> None:
+    splits = ["held_out"] * 40 + ["unanswerable"] * 10 + ["training"]
+    questions = [Question(f"q{i}", "d0", "ja", "?", "x", (), "other", split) for i, split in enumerate(splits)]
+    # Answerable: 10 wrong at 0.1, 10 right and 10 wrong at 0.5, 10 right at 0.9. Of what has no answer 2 are refused at
+    # 0.1, the others answered, 4 at 0.1 and 4 at 0.5. What training had does not count.
+    confidences = [0.1] * 10 + [0.5] * 20 + [0.9] * 10 + [0.1] * 6 + [0.5] * 4 + [0.99]
+    right = [False] * 10 + [True, False] * 10 + [True] * 10 + [True] * 2 + [False] * 9
+
+    def honesty_of(num: int) -> dict[str, Any]:
+        rows = list(zip(questions, right, confidences, strict=True))[:num]
+        answers = [
+            Answer(q.id, "d0", "engraved", "x", True, False, r, 1, False, "", False, False, math.log(c))
+            for q, r, c in rows
+        ]
+        return summarise(answers, questions, {q.id: True for q in questions})["engraved"]["honesty"]
+
+    honesty = honesty_of(51)
+    assert [row["right"] for row in honesty["withheld"]] == [0.0, 0.0, 0.0]  # ties stay together
+    assert honesty["withheld"][0] == {"below": pytest.approx(0.5), "right": 0.0, "wrong": 0.5, "unanswerable": 0.5}
+    assert [(round(p["lowest"], 3), p["share_right"], p["num_replies"]) for p in honesty["calibration"]] == [
+        (0.1, 2 / 16, 16), (0.5, 10 / 24, 24), (0.9, 1.0, 10),
+    ]  # fmt: skip
+    assert honesty_of(30)["calibration"] and honesty_of(29)["calibration"] is None
 
 
 # --- forgetting

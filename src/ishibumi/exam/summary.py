@@ -5,14 +5,16 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ishibumi.exam.calibration import calibration_error, separation
+from ishibumi.exam.calibration import calibration_error, separation, withheld
 from ishibumi.exam.evaluate import Answer
 from ishibumi.exam.interval import interval, paired_difference
 from ishibumi.exam.questions import COMBINED, GENERATED, HELD_OUT, REVERSED, TRAINING, UNANSWERABLE, Question
+from ishibumi.exam.share_right import pooled
 
 ASKED, DOCUMENT_ONLY = "asked", "document_only"
 # In the order in which they are shown; the first that an exam has is the one that «all» is about.
 SPLIT_ORDER = (HELD_OUT, GENERATED, REVERSED, COMBINED, UNANSWERABLE, TRAINING)
+MIN_MEASURED = 30  # replies: fewer say nothing about what a confidence is worth
 DIFFERENCES = {"engraved": ("base", "retrieval"), "engraved_retrieval": ("retrieval",)}
 
 
@@ -34,7 +36,11 @@ def summarise(
                       "differences": {"base": {"mean": 0.61, "low": 0.55, "high": 0.67}},
                       "known_before": {"n": 3, "without": {…}},
                       "honesty": {"refused_unanswerable": {"mean": 0.2, …}, "refused_answerable": {…},
-                                  "separation": 0.71, "calibration_error": 0.2}}}
+                                  "separation": 0.71, "calibration_error": 0.2,
+                                  "withheld": [{"below": 0.41, "right": 0.1, "wrong": 0.8, "unanswerable": 0.5}],
+                                  "calibration": [{"lowest": 0.2, "share_right": 0.1, "num_replies": 12}]}}}
+
+    The last two are None where fewer than 30 replies have a confidence, and absent in the summaries of older runs.
     """
     by_id = {question.id: question for question in questions}
     arms = {arm: [answer for answer in answers if answer.arm == arm] for arm in dict.fromkeys(a.arm for a in answers)}
@@ -124,10 +130,22 @@ def _honesty(answers: Sequence[Answer], by_id: Mapping[str, Question]) -> dict[s
         f"refused_{name}": _share(of_group, by_id, lambda a: a.refused) if of_group else None
         for name, of_group in groups.items()
     }
-    measured = [(math.exp(a.mean_logprob), a.contains) for a in own if a.mean_logprob is not None]
-    confidences, right = [confidence for confidence, _ in measured], [is_right for _, is_right in measured]
-    return {
+    sure = [(math.exp(a.mean_logprob), a) for a in own if a.mean_logprob is not None]
+    confidences, right = [confidence for confidence, _ in sure], [a.contains for _, a in sure]
+    found = {
         **refused,
         "separation": separation(confidences, right),
         "calibration_error": calibration_error(confidences, right),
+        "withheld": None,
+        "calibration": None,
     }
+    if len(sure) >= MIN_MEASURED:
+        # A refusal of what has no answer is right, but not among the answers that one would rather keep.
+        of_answerable = [(c, a.contains) for c, a in sure if by_id[a.question_id].split != UNANSWERABLE]
+        found["withheld"] = withheld(
+            [confidence for confidence, is_right in of_answerable if is_right],
+            [confidence for confidence, is_right in of_answerable if not is_right],
+            [c for c, a in sure if by_id[a.question_id].split == UNANSWERABLE and not a.contains],
+        )
+        found["calibration"] = [dataclasses.asdict(pool) for pool in pooled(confidences, right)]
+    return found
