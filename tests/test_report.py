@@ -5,6 +5,7 @@ import base64
 import dataclasses
 import datetime as dt
 import hashlib
+import math
 import re
 import string
 from html.parser import HTMLParser
@@ -215,6 +216,40 @@ def test_splits_and_honesty_have_tables_and_plain_words() -> None:
     assert honesty and honesty[0].count("<tr") == 4 and "100%" in honesty[0]
     # The training question is shown with its tag, but is no square of what was learned.
     assert page.count('class="tag"') == 2 and "1 of 2" in english
+
+
+def measured_data() -> ReportData:
+    """40 answerable questions, of which the engraved model has those right that it is surer of."""
+    questions = [Question(f"q{i}", "d1", "ja", "問い？", "2-0", (), "score") for i in range(40)]
+    answers = [
+        Answer(q.id, "d1", "engraved", "x", True, i >= 10, i >= 10, 5, False, mean_logprob=math.log((i + 50) / 100))
+        for i, q in enumerate(questions)
+    ]
+    arms = summarise(answers, questions, {q.id: True for q in questions})
+    return dataclasses.replace(full_data(), questions=questions, answers=answers, arms=arms)
+
+
+def test_what_withholding_the_least_sure_would_do_has_a_table() -> None:
+    data = measured_data()
+    page = render_report(data)
+    assert Outline(page).open == []
+    table = re.search(r'<table id="withheld">.*?</table>', page, re.DOTALL)
+    assert table and "If the engraved model's least sure replies were withheld" in text_in(page, "en")
+    # 3 %, 10 % and 20 % of 30 right replies are 0, 3 and 6; all wrong ones are less sure than every right one.
+    rows = [["60.0%", "0%", "100%", "–"], ["63.0%", "10%", "100%", "–"], ["66.0%", "20%", "100%", "–"]]
+    assert [re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<td.*?</td>", table[0])] == [
+        cell for row in rows for cell in row
+    ]
+    title, header, told = exam_tables(data.arms, "ja")[-1]
+    assert (title, header[0]) == ("確信の低い返答を控えるとしたら", "控える確信度（未満）")
+    assert told == [[cell.replace("%", " %").replace("–", "-") for cell in row] for row in rows]
+
+
+def test_a_summary_from_before_there_was_withholding_is_shown_without_it() -> None:
+    arms = {arm: {**row, "honesty": {**row["honesty"]}} for arm, row in measured_data().arms.items()}
+    del arms["engraved"]["honesty"]["withheld"], arms["engraved"]["honesty"]["calibration"]
+    assert [title for title, *_ in exam_tables(arms, "en")][-1] == "Does it know what it does not know?"
+    assert 'id="withheld"' not in render_report(dataclasses.replace(full_data(), arms=arms))
 
 
 def test_what_the_base_knew_is_told_and_taken_off() -> None:

@@ -177,6 +177,16 @@ TEXT: dict[str, tuple[str, str]] = {
     "refused_answerable": ("Refuses the answerable", "答えのある問いを断る"),
     "separation": ("Surer when right", "正答の方が確信が高い"),
     "calibration_error": ("Calibration error", "確信のずれ"),
+    "withheld": ("If the engraved model's least sure replies were withheld", "確信の低い返答を控えるとしたら"),
+    "withheld_lead": (
+        "Withholding the replies that are less sure than this would take away this share of the right ones, of the "
+        "wrong ones, and of the answers to questions that have none.",
+        "確信度がこれより低い返答を控えると、正答、誤答、答えのない問いに答えてしまった返答のそれぞれこの割合を控えることになります。",
+    ),
+    "withheld_below": ("Less sure than", "控える確信度（未満）"),
+    "withheld_right": ("Right ones withheld", "控える正答"),
+    "withheld_wrong": ("Wrong ones withheld", "控える誤答"),
+    "withheld_unanswerable": ("Unanswerable withheld", "控える「答えのない問い」"),
     "unknown_before": ("Without those the base knew", "学習前に正答した問題を除く"),
     "short_engraved": ("engraved", "学習後"),
     "short_engraved_retrieval": ("engraved, searching", "学習後＋検索"),

@@ -132,7 +132,7 @@ def _honesty(answers: Sequence[Answer], by_id: Mapping[str, Question]) -> dict[s
     }
     sure = [(math.exp(a.mean_logprob), a) for a in own if a.mean_logprob is not None]
     confidences, right = [confidence for confidence, _ in sure], [a.contains for _, a in sure]
-    found = {
+    found: dict[str, Any] = {
         **refused,
         "separation": separation(confidences, right),
         "calibration_error": calibration_error(confidences, right),

@@ -1,4 +1,4 @@
-"""The exam in the terminal: shares, splits, differences between arms, honesty, forgetting. summary → rows of text."""
+"""The exam in the terminal: shares, splits, differences, honesty, withholding, forgetting. summary → rows of text."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -10,6 +10,7 @@ from ishibumi.exam.report_text import word_in
 from ishibumi.exam.summary import ASKED, DOCUMENT_ONLY, split_sizes
 
 Table = tuple[str, list[str], list[list[str]]]  # title, header, rows
+WITHHELD = ("right", "wrong", "unanswerable")
 HONESTY = ("refused_unanswerable", "refused_answerable", "separation", "calibration_error")
 
 
@@ -33,14 +34,20 @@ def exam_tables(arms: Mapping[str, Mapping[str, Any]], language: str) -> list[Ta
         for arm, of_arm in arms.items()
         if of_arm["honesty"]["calibration_error"] is not None or of_arm["honesty"]["refused_unanswerable"]
     ]
+    engraved = arms["engraved"]["honesty"] if "engraved" in arms else {}
+    withheld = [
+        [f"{100 * row['below']:.1f} %", *(_percent(row[key]) for key in WITHHELD)]
+        for row in engraved.get("withheld") or ()  # runs of before have none
+    ]
     headers = (
         [word(key) for key in ("condition", "contains", "asked", "document_only", "exact", "stopped", "questions")],
         [word("condition"), *(f"{word(f'split_{split}')} ({size})" for split, size in sizes.items())],
         [word("condition"), word("points"), "2.5 %", "97.5 %"],
         [word("condition"), *map(word, HONESTY)],
+        [word(f"withheld_{key}") for key in ("below", *WITHHELD)],
     )
-    titles = map(word, ("arms", "splits", "differences", "honesty"))
-    rows = (shares, by_split, differences, honesty)
+    titles = map(word, ("arms", "splits", "differences", "honesty", "withheld"))
+    rows = (shares, by_split, differences, honesty, withheld)
     return [table for table in zip(titles, headers, rows, strict=True) if table[2]]
 
 
