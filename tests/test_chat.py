@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from test_pipeline import write_project
+from test_trust import give_pools
 
 from ishibumi import config
 from ishibumi.corpus.documents import Document
+from ishibumi.exam.share_right import Pool
 from ishibumi.use.chat import chat, laid_out
 
 REPLY = "【スペインが優勝】«スペインは決勝で勝った。» スペイン"
@@ -49,6 +51,27 @@ def test_the_same_is_asked_again_and_documents_are_listed(finished: Path) -> Non
     assert text.count("\n") >= 3 + 3  # three replies, three documents
 
 
+def test_how_far_an_answer_can_be_trusted_is_told_beside_it_and_only_of_the_finished_model(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = config.load(finished)
+    line = r"確信 [0-9.]+ %。試験では、このくらい確かな答えの 61 % が正解でした。"
+
+    def told(lines: list[str]) -> list[str]:
+        shown: list[str] = []
+        chat(run, lines=lines, write=shown.append)
+        assert "試験では" not in "".join(shown)  # stdout stays the reply
+        return re.findall(line, capsys.readouterr().err)
+
+    lines = ["優勝した国は？", "/base", "/retrieval", "/why", "得点者は？"]
+    assert told(lines) == []  # an exam of three questions says nothing
+    give_pools(run.run_dir, [Pool(0.0, 0.61, 30)])
+    try:
+        assert len(told(lines)) == 2
+    finally:
+        give_pools(run.run_dir, None)
+
+
 def test_an_unknown_command_is_answered_with_those_there_are_and_not_by_the_model(
     finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -60,6 +83,7 @@ def test_an_unknown_command_is_answered_with_those_there_are_and_not_by_the_mode
 def test_on_a_terminal_typed_lines_are_kept_and_nothing_is_coloured_where_that_is_not_wanted(
     finished: Path, tmp_path: Path
 ) -> None:
+    give_pools(config.load(finished).run_dir, [Pool(0.0, 0.61, 30)])
     parent, child = pty.openpty()
     environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path), "NO_COLOR": "1", "TERM": "xterm"}
     command = [sys.executable, "-m", "ishibumi", "chat", str(finished)]
@@ -77,6 +101,8 @@ def test_on_a_terminal_typed_lines_are_kept_and_nothing_is_coloured_where_that_i
         assert process.wait(timeout=60) == 0
     os.close(parent)
     assert not re.search(rb"\x1b\[[0-9]*m", shown)
+    lines = shown.decode().splitlines()
+    assert re.fullmatch("確信 [0-9.]+ %。試験では、このくらい確かな答えの 61 % が正解でした。", lines[-2]), lines
     history = tmp_path / "ishibumi" / "chat_history"
     assert history.read_text(encoding="utf-8").splitlines()[0] == "優勝した国は？"
     assert history.stat().st_mode & 0o077 == 0

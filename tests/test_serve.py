@@ -108,7 +108,7 @@ def asked(model: str = "engraved", **more: Any) -> dict[str, Any]:
 
 def test_openais_client_gets_what_chat_says_whole_and_streamed(run: Run, port: int) -> None:
     model = load_engraved(run)
-    said = "".join(stream(model, Wish(model.format.prompt_ids(QUESTION), 8)))
+    said = "".join(piece.text for piece in stream(model, Wish(model.format.prompt_ids(QUESTION), 8)))
     with client(port) as api:
         assert [m.id for m in api.models.list()] == ["engraved", "base", "retrieval", "engraved_retrieval"]
         assert api.models.retrieve("base").owned_by == "ishibumi"

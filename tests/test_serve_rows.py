@@ -1,5 +1,6 @@
 """Rows: a reply is the same whoever shares its passes, and text is told once it cannot change."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -63,8 +64,43 @@ def test_a_stream_says_what_a_batch_says(model_dir: Callable[[str], Path]) -> No
     model = tiny.load(model_dir("gemma3"))
     asked = wishes(model, 40)
     whole = generate_replies(model, [w.prompt_ids for w in asked], max_new_tokens=40, batch_size=5)
-    streamed = ["".join(stream(model, Wish(w.prompt_ids, 40))) for w in asked]
+    streamed = [said(list(stream(model, Wish(w.prompt_ids, 40)))) for w in asked]
     assert streamed == [reply.text for reply in whole]
+
+
+def test_a_streams_log_probabilities_are_those_of_the_exam(model_dir: Callable[[str], Path]) -> None:
+    model = tiny.load(model_dir("gemma3"))
+    asked = wishes(model, 20)
+    whole = generate_replies(model, [w.prompt_ids for w in asked], max_new_tokens=20, batch_size=5)
+    for wish, reply in zip(asked, whole, strict=True):
+        pieces = list(stream(model, Wish(wish.prompt_ids, 20, num_logprobs=0)))
+        tokens = [token for piece in pieces for token in piece.tokens]
+        logprobs = [token.logprob for token in tokens if token.logprob is not None]
+        assert (len(logprobs), [token.top for token in tokens]) == (reply.num_tokens, [()] * reply.num_tokens)
+        assert sum(logprobs) / len(logprobs) == pytest.approx(reply.mean_logprob, abs=1e-5)
+
+
+def test_rows_that_ask_for_log_probabilities_and_rows_that_do_not_share_a_pass(
+    model_dir: Callable[[str], Path],
+) -> None:
+    model = tiny.load(model_dir("llama"))
+    rows = Rows(model)
+    asked = [dataclasses.replace(w, num_logprobs=n) for w, n in zip(wishes(model), (None, 0, 2, None, 1), strict=True)]
+    replies = [started(model, wish) for wish in asked]
+    rows.join([reply for reply, _ in replies])
+    while len(rows):
+        rows.step()
+    for wish, (_, pieces) in zip(asked, replies, strict=True):
+        tokens = [token for piece in pieces for token in piece.tokens]
+        assert {len(token.top) for token in tokens} == {wish.num_logprobs or 0}
+        alone = [token for piece in stream(model, dataclasses.replace(wish, num_logprobs=1)) for token in piece.tokens]
+        assert [token.id for token in tokens] == [token.id for token in alone]
+        if wish.num_logprobs is None:
+            assert {token.logprob for token in tokens} == {None}
+        else:
+            assert [t.logprob for t in tokens] == pytest.approx([t.logprob for t in alone], abs=1e-5)
+        if wish.num_logprobs:  # the likeliest token was chosen
+            assert [token.top[0] for token in tokens] == [(token.id, token.logprob) for token in tokens]
 
 
 def test_a_drawn_reply_depends_on_its_seed_alone(model_dir: Callable[[str], Path]) -> None:

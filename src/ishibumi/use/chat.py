@@ -14,9 +14,10 @@ from ishibumi.knowledge.citation import split_citation, title_of
 from ishibumi.models.load import LoadedModel
 from ishibumi.settings import Arm
 from ishibumi.use.serve_models import Models, load_engraved, network_of, stop_texts, with_base
-from ishibumi.use.serve_reply import Wish
+from ishibumi.use.serve_reply import Token, Wish
 from ishibumi.use.serve_rows import stream
 from ishibumi.use.show import list_documents
+from ishibumi.use.trust import sentence, trust_in
 
 MAX_REPLY_TOKENS = 256
 NUM_NEAREST = 3
@@ -34,7 +35,9 @@ _CITED = re.compile(r"\s*(【[^】]*】)\s*(«[^»]*(?:»|$))?\s*")
 def chat(run: Run, *, lines: Iterable[str] | None = None, write: Callable[[str], None] | None = None) -> None:
     """Answer line after line until the input ends; `lines` and `write` stand for the terminal.
 
-    Replies go to stdout, the greeting and the prompt sign to stderr. Raises ArtifactError before a run is finished.
+    Replies go to stdout, the greeting and the prompt sign to stderr. How far a reply of the finished model can be
+    trusted stands under it on a terminal; where stdout is a pipe it goes to stderr. Raises ArtifactError before a run
+    is finished.
     """
     talk = Talk(run, write)
     sys.stderr.write(GREETING)
@@ -96,17 +99,29 @@ class Talk:
 
     def _say(self, arm: Arm, model: LoadedModel, prompt_ids: list[int]) -> str:
         reply, shown = "", ""
-        wish = Wish(prompt_ids, MAX_REPLY_TOKENS, stop_texts=stop_texts(arm))
+        tokens: list[Token] = []
+        num_logprobs = 0 if arm == "engraved" else None
+        wish = Wish(prompt_ids, MAX_REPLY_TOKENS, stop_texts=stop_texts(arm), num_logprobs=num_logprobs)
         try:
             for piece in stream(model, wish):
-                reply += piece
+                reply += piece.text
+                tokens += piece.tokens
                 now = laid_out(reply, self._documents, has_colour()) if self._is_laid_out else reply
                 self._write(now[len(shown) :])
                 shown = now
         except KeyboardInterrupt:  # enough of this reply, not of the conversation
-            pass
+            tokens = []  # the exam's replies were whole
         self._write((PLAIN if self._is_laid_out and has_colour() else "") + "\n")
+        self._tell_trust(tokens)
         return reply
+
+    def _tell_trust(self, tokens: Sequence[Token]) -> None:
+        trust = trust_in(self._run, tokens)
+        line = sentence(trust, self._run.settings.report.language) if trust else ""
+        if line and self._is_laid_out:
+            self._write(f"{DIM}{line}{PLAIN}\n" if has_colour() else f"{line}\n")
+        elif line:
+            sys.stderr.write(f"{line}\n")
 
 
 def laid_out(reply: str, documents: Sequence[Document], colour: bool) -> str:

@@ -14,7 +14,8 @@ Finish = Literal["stop", "length"]
 class Wish:
     """What is asked for: a prompt's token ids and how the reply is chosen. Temperature 0 takes the likeliest token.
 
-    `num_logprobs` likeliest tokens are told beside each token of the reply; None tells no probabilities at all.
+    `num_logprobs` likeliest tokens are told beside each token of the reply; 0 tells its own log-probability alone, None
+    no probabilities at all.
     """
 
     prompt_ids: list[int]

@@ -8,7 +8,7 @@ All rows end at the right, as in models.generate; one that joins is padded to th
 
 A new prompt is read in pieces, one a step, so that a long one holds nobody up.
 
-Axes: B rows, T tokens, V vocabulary.
+Axes: B rows, A rows that ask for log-probabilities, T tokens, V vocabulary.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,14 +25,14 @@ from ishibumi.use.serve_reply import Piece, Reply, Token, Wish
 READ_AT_ONCE = 512  # tokens of a prompt in one step, over all rows that join
 
 
-def stream(model: LoadedModel, wish: Wish) -> Iterator[str]:
+def stream(model: LoadedModel, wish: Wish) -> Iterator[Piece]:
     """The pieces of one reply, made alone: what a server says to a single client."""
     pieces: list[Piece] = []
     rows = Rows(model)
     rows.join([Reply(wish, model, pieces.append)])
     while len(rows):
         rows.step()
-        yield "".join(piece.text for piece in pieces)
+        yield from pieces
         pieces.clear()
 
 
@@ -126,8 +126,8 @@ class Rows:
         if drawn:
             next_B[drawn] = _drawn(logits_BV[drawn], [replies[b] for b in drawn])
         self._ids_BT = next_B[:, None]
-        for b, (reply, token_id) in enumerate(zip(replies, next_B.tolist(), strict=True)):
-            reply.take(_told(reply.wish, token_id, logits_BV[b]))
+        for reply, token in zip(replies, _told([reply.wish for reply in replies], next_B, logits_BV), strict=True):
+            reply.take(token)
 
     def _leave(self) -> None:
         """Take out the rows that are done or not wanted any more, and padding that no row needs."""
@@ -158,14 +158,23 @@ def _drawn(logits_BV: torch.Tensor, replies: Sequence[Reply]) -> torch.Tensor:
     return drawn_tokens(logits_BV, [reply.random.random() for reply in replies])[0]
 
 
-def _told(wish: Wish, token_id: int, logits_V: torch.Tensor) -> Token:
-    """The token, with what the model gave it and the likeliest others if that is asked for."""
-    if wish.num_logprobs is None:
-        return Token(token_id)
-    logprobs_V = logits_V.float().log_softmax(-1)
-    top = logprobs_V.topk(wish.num_logprobs)
-    pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
-    return Token(token_id, float(logprobs_V[token_id]), tuple(pairs))
+def _told(wishes: Sequence[Wish], next_B: torch.Tensor, logits_BV: torch.Tensor) -> list[Token]:
+    """The tokens, with what the model gave them and the likeliest others where that is asked for.
+
+    All rows that ask share one sum over the vocabulary and one transfer.
+    """
+    tokens = [Token(token_id) for token_id in next_B.tolist()]
+    asking = [b for b, wish in enumerate(wishes) if wish.num_logprobs is not None]
+    if not asking:
+        return tokens
+    logits_AV = (logits_BV if len(asking) == len(wishes) else logits_BV[asking]).float()
+    sum_A1 = logits_AV.logsumexp(-1, keepdim=True)
+    chosen_A = (logits_AV.gather(-1, next_B[asking][:, None]) - sum_A1).squeeze(1).tolist()
+    for a, b in enumerate(asking):
+        top = logits_AV[a].topk(wishes[b].num_logprobs or 0)
+        pairs = zip(top.indices.tolist(), (top.values - sum_A1[a]).tolist(), strict=True) if len(top.indices) else ()
+        tokens[b] = Token(tokens[b].id, chosen_A[a], tuple(pairs))
+    return tokens
 
 
 def _left_pad(mask_BT: torch.Tensor, length: int) -> torch.Tensor:
