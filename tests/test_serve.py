@@ -5,6 +5,7 @@ import contextlib
 import gzip
 import http.client
 import json
+import math
 import os
 import re
 import shutil
@@ -22,12 +23,14 @@ import openai
 import pytest
 import uvicorn
 from test_pipeline import write_project
+from test_trust import give_pools
 
 from ishibumi import config, pipeline
 from ishibumi.artifacts import MANIFEST, read_jsonl, write_jsonl
 from ishibumi.config import Run
 from ishibumi.corpus.read import load_documents
 from ishibumi.errors import UsageError
+from ishibumi.exam.share_right import Pool
 from ishibumi.exam.sit import load_answers
 from ishibumi.exam_stage import exam_questions
 from ishibumi.knowledge.citation import split_citation
@@ -131,6 +134,41 @@ def test_every_model_answers_as_its_arm_of_the_exam_did(run: Run, port: int, arm
             messages = [{"role": "user", "content": questions[question_id]}]
             found = api.chat.completions.create(model=arm, messages=messages, max_tokens=4)  # type: ignore[arg-type]
             assert split_citation((found.choices[0].message.content or "").strip())[2].strip() == reply
+
+
+def test_how_far_to_trust_a_reply_is_told_whole_and_streamed(run: Run, port: int) -> None:
+    def told(**more: Any) -> list[Any]:
+        """The trust in each reply, or in each chunk of a stream."""
+        with client(port) as api:
+            found = api.chat.completions.create(**asked(**more))
+            return [(part.model_extra or {}).get("ishibumi") for part in (found if more.get("stream") else [found])]
+
+    (trust,) = told()
+    assert 0 < trust["confidence"] < 1 and trust["share_right"] is None  # an exam of three questions says nothing
+    give_pools(run.run_dir, [Pool(0.0, 0.61, 30)])
+    try:  # the server reads a report that was made anew
+        trust = {"confidence": pytest.approx(trust["confidence"]), "share_right": 0.61}
+        assert told() == [trust]
+        parts = told(stream=True, n=2)
+        assert parts == [None] * (len(parts) - 2) + [trust, trust]
+        assert told(n=3) == [trust]
+    finally:
+        give_pools(run.run_dir, None)
+    assert told(temperature=1.0) == told(model="base") == told(model="engraved_retrieval") == [None]
+    assert set(told(temperature=1.0, stream=True)) == {None}
+    assert "ishibumi" not in request(port, "/v1/completions", {"model": "engraved", "prompt": "a", "logprobs": 0})[1]
+
+
+def test_the_confidence_is_the_exams(run: Run, port: int) -> None:
+    answers = {a.question_id: a for a in load_answers(run.run_dir / "exam") if a.arm == "engraved"}
+    questions = {q.id: q.question for q in exam_questions(run, load_documents(run.run_dir / "corpus"))}
+    length = run.settings.exam.max_new_tokens
+    for question_id, answer in answers.items():
+        messages = [{"role": "user", "content": questions[question_id]}]
+        body = {"model": "engraved", "messages": messages, "max_tokens": length}
+        assert answer.mean_logprob is not None
+        told = request(port, "/v1/chat/completions", body)[1]["ishibumi"]["confidence"]
+        assert told == pytest.approx(math.exp(answer.mean_logprob), rel=1e-3)
 
 
 def test_completions_tell_log_probabilities(port: int) -> None:

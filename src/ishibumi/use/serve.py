@@ -5,6 +5,7 @@ import contextlib
 import mimetypes
 import socket
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from importlib import resources
 
 import uvicorn
@@ -22,6 +23,7 @@ from ishibumi.use.serve_guard import Guard, check_address, problem
 from ishibumi.use.serve_models import load_models
 from ishibumi.use.serve_openai import Asking, openai_routes
 from ishibumi.use.serve_run import Questions, run_routes
+from ishibumi.use.trust import trust_in
 
 SECONDS_TO_FINISH = 60  # for replies under way when the server is asked to stop
 COMPRESSED_FROM = 1024  # bytes of a reply: an exam is 200 kB of text that says much twice
@@ -85,7 +87,7 @@ class _Loader:
                     raise HTTPException(409, problem(message, code="run_not_finished"))
                 models = await asyncio.to_thread(load_models, self._run)
                 engine = Engine({str(name): model for name, model in models.networks.items()}, self._limits)
-                self.loaded = Asking(models, engine)
+                self.loaded = Asking(models, engine, partial(trust_in, self._run))
         return self.loaded
 
 

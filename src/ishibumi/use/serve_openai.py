@@ -4,8 +4,8 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
@@ -19,7 +19,8 @@ from ishibumi.use.serve_engine import Busy, Engine, Limits
 from ishibumi.use.serve_guard import problem
 from ishibumi.use.serve_models import MODELS, Models, network_of, stop_texts
 from ishibumi.use.serve_reply import Piece, Reply, Token, Wish
-from ishibumi.use.serve_types import Asked, ChatRequest, CompletionRequest, ProblemReply
+from ishibumi.use.serve_types import Asked, ChatReply, ChatRequest, CompletionRequest, ProblemReply, TrustReply
+from ishibumi.use.trust import Trust
 
 DEFAULT_TOKENS = 256
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -38,12 +39,16 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
+TrustIn = Callable[[Sequence[Token]], Trust | None]
+
+
 @dataclass(frozen=True)
 class Asking:
-    """What is there once the run is finished: the models, and the engine that makes their replies."""
+    """What is there once the run is finished: the models, the engine that makes their replies, what these deserve."""
 
     models: Models
     engine: Engine
+    trust_in: TrustIn
 
 
 Ready = Callable[[], Awaitable[Asking]]
@@ -51,19 +56,27 @@ Ready = Callable[[], Awaitable[Asking]]
 
 @dataclass(frozen=True)
 class _Shape:
-    """How one of the two endpoints writes its replies."""
+    """How one of the two endpoints writes its replies; `trust_in` is there where it tells how far to trust them."""
 
     id: str
     object: str
     model: str
     created: int
+    trust_in: TrustIn | None = None
 
     def body(
-        self, choices: list[dict[str, Any]], usage: dict[str, int] | None = None, *, part: str = ""
+        self,
+        choices: list[dict[str, Any]],
+        usage: dict[str, int] | None = None,
+        *,
+        part: str = "",
+        tokens: Sequence[Token] = (),
     ) -> dict[str, Any]:
-        """A whole reply, or a part of a stream."""
+        """A whole reply, or a part of a stream; `tokens` are those of a reply that is whole now."""
         head = {"id": self.id, "object": self.object + part, "created": self.created, "model": self.model}
-        return {**head, "choices": choices, **({"usage": usage} if usage else {})}
+        trust = self.trust_in(tokens) if self.trust_in and tokens else None
+        told = {"ishibumi": TrustReply(**asdict(trust)).model_dump()} if trust else {}
+        return {**head, "choices": choices, **({"usage": usage} if usage else {}), **told}
 
 
 def openai_routes(ready: Ready, limits: Limits) -> APIRouter:
@@ -82,7 +95,7 @@ def openai_routes(ready: Ready, limits: Limits) -> APIRouter:
         await ready()
         return _model_row(_arm(model))
 
-    @routes.post("/chat/completions", response_model=None)
+    @routes.post("/chat/completions", response_model=None, responses={200: {"model": ChatReply}})
     async def chat(asked: ChatRequest, request: Request) -> Response:
         """The reply to a conversation."""
         arm, asking = _arm(asked.model), await ready()
@@ -91,8 +104,10 @@ def openai_routes(ready: Ready, limits: Limits) -> APIRouter:
             raise _bad("The last message must be the user's.", "messages")
         ids = await asyncio.to_thread(_chat_ids, asking.models, arm, messages)
         max_tokens = asked.max_completion_tokens or asked.max_tokens
-        wishes = _wishes(asked, [ids], max_tokens, stop_texts(arm), None, _window(asking, arm, limits))
-        shape = _Shape(f"chatcmpl-{secrets.token_hex(12)}", "chat.completion", arm, int(time.time()))
+        trust_in = asking.trust_in if arm == "engraved" and not asked.temperature else None
+        num_logprobs = 0 if trust_in else None
+        wishes = _wishes(asked, [ids], max_tokens, stop_texts(arm), num_logprobs, _window(asking, arm, limits))
+        shape = _Shape(f"chatcmpl-{secrets.token_hex(12)}", "chat.completion", arm, int(time.time()), trust_in)
         return await _answer(asked, request, asking, arm, wishes, shape)
 
     @routes.post("/completions", response_model=None)
@@ -249,7 +264,8 @@ async def _gathered(
         else:
             choice |= {"text": text, "logprobs": _logprobs(tokenizer, tokens[index])}
         choices.append(choice)
-    return JSONResponse(shape.body(choices, _usage(replies)))
+    # Those of the first: whoever is told how far to trust a reply draws none, so n replies are the same.
+    return JSONResponse(shape.body(choices, _usage(replies), tokens=tokens[0]))
 
 
 async def _streamed(
@@ -257,6 +273,7 @@ async def _streamed(
 ) -> AsyncIterator[str]:
     is_chat = shape.object == "chat.completion"
     part = ".chunk" if is_chat else ""
+    tokens: list[list[Token]] = [[] for _ in replies]
     for index in range(len(replies) if is_chat else 0):
         first = {"index": index, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
         yield _event(shape.body([first], part=part))
@@ -264,11 +281,12 @@ async def _streamed(
         if piece.error:
             yield _event(problem(piece.error, code="stopped", kind="server_error"))
             return
-        told = _logprobs(tokenizer, piece.tokens)
+        tokens[number] += piece.tokens
+        told = None if is_chat else _logprobs(tokenizer, piece.tokens)
         if piece.text or piece.finish or told:
             choice: dict[str, Any] = {"index": number, "finish_reason": piece.finish}
             choice |= {"delta": {"content": piece.text}} if is_chat else {"text": piece.text, "logprobs": told}
-            yield _event(shape.body([choice], part=part))
+            yield _event(shape.body([choice], part=part, tokens=tokens[number] if piece.finish else ()))
     if wants_usage:
         yield _event(shape.body([], _usage(replies), part=part))
     yield "data: [DONE]\n\n"

@@ -88,6 +88,25 @@ class CompletionRequest(Asked):
         return [self.prompt] if isinstance(self.prompt, str) else self.prompt
 
 
+class TrustReply(BaseModel):
+    """How far a reply of `engraved` can be trusted; drawn replies (temperature above 0) have none."""
+
+    confidence: float = Field(description="geometric mean of the probabilities of the reply's tokens, 0 to 1")
+    share_right: float | None = Field(description="of the exam's answers as sure as this; null where that is not known")
+
+
+class ChatReply(BaseModel):
+    """A reply of /v1/chat/completions; in a stream `ishibumi` stands in the chunk that has the `finish_reason`."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+    choices: list[dict[str, Any]]
+    usage: dict[str, int] | None = None
+    ishibumi: TrustReply | None = Field(None, description="only from `engraved`, at temperature 0")
+
+
 class Problem(BaseModel):
     """What went wrong, as OpenAI's clients read it."""
 
