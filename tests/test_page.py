@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -18,10 +19,12 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 from test_pipeline import write_project
 from test_serve import serving
+from test_trust import give_pools
 
 from ishibumi import config, pipeline
 from ishibumi.artifacts import read_jsonl, write_jsonl
 from ishibumi.config import Run
+from ishibumi.exam.share_right import Pool
 from ishibumi.use.serve_reply import Reply, Token
 
 CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
@@ -123,6 +126,32 @@ def test_three_models_answer_and_a_script_in_a_reply_stays_text(
     assert until(page, lambda: one(page, "#document mark").text) == "トーレスが106分に得点。"
     page.switch_to.active_element.send_keys(Keys.ESCAPE)
     assert not one(page, "#document").is_displayed()
+
+
+def test_how_far_an_answer_can_be_trusted_stands_under_it_in_the_pages_language(
+    page: webdriver.Chrome, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = Reply.take
+
+    def taken(self: Reply, token: Token) -> None:
+        take(self, Token(self.model.format.end_id, token.logprob and math.log(0.43)))
+
+    def asked() -> list[str]:
+        one(page, "#question").send_keys("優勝した国は？", Keys.ENTER)
+        until(page, lambda: attributes(page, ".card", "aria-busy") == ["false"] * 3)
+        return texts(page, ".card .trust")
+
+    monkeypatch.setattr(Reply, "take", taken)
+    assert asked() == ["", "", ""]  # an exam of three questions says nothing
+    give_pools(run.run_dir, [Pool(0.0, 0.61, 30)])
+    try:
+        assert asked() == ["確信 43 %。試験では、このくらい確かな答えの 61 % が正解でした。", "", ""]
+    finally:
+        give_pools(run.run_dir, None)
+    one(page, "[data-speak=en]").click()
+    english = texts(page, ".card.engraved .trust")
+    one(page, "[data-speak=ja]").click()
+    assert english == ["Confidence 43 %: of the exam's answers as sure as this, 61 % were right."]
 
 
 def test_text_appears_while_it_is_made_and_can_be_stopped(

@@ -32,21 +32,23 @@ function card(model) {
   const title = made("h3", "", `model_${model}`);
   title.id = `answer-${model}`;
   const text = make("p", "answer");
+  const trust = make("p", "trust");
   const source = make("div", "source");
   const time = make("p", "time");
-  const element = make("article", `card ${model}`, title, made("p", "how", `how_${model}`), text, source, time);
+  const element = make("article", `card ${model}`, title, made("p", "how", `how_${model}`), text, trust, source, time);
   element.setAttribute("aria-labelledby", title.id);
   element.setAttribute("aria-live", "polite");
-  return { model, element, text, source, time };
+  return { model, element, text, trust, source, time };
 }
 
-async function answer({ model, element, text, source, time }, question, stopper) {
+async function answer({ model, element, text, trust, source, time }, question, stopper) {
   const started = performance.now();
   let reply = "";
   element.ariaBusy = "true"; // read out when it is whole
   try {
-    for await (const piece of chat(model, question, stopper.signal)) {
-      reply += piece;
+    for await (const chunk of chat(model, question, stopper.signal)) {
+      reply += chunk.choices[0]?.delta.content ?? "";
+      if (chunk.ishibumi) showTrust(trust, chunk.ishibumi);
       const parts = splitCitation(reply);
       text.textContent = parts.answer;
       text.classList.toggle("long", parts.answer.length > 48);
@@ -65,6 +67,17 @@ async function answer({ model, element, text, source, time }, question, stopper)
   } finally {
     element.ariaBusy = "false";
   }
+}
+
+// How sure the model is, and what that was worth in the exam; nothing where the exam does not say.
+function showTrust(box, { confidence, share_right }) {
+  if (share_right !== null) say(box, "trust", percent(confidence), percent(share_right));
+}
+
+// «43»; «99.6» where rounding would promise certainty.
+function percent(share) {
+  const value = 100 * share;
+  return value >= 99 && value < 100 ? Math.min(value, 99.9).toFixed(1) : value.toFixed(0);
 }
 
 function tell(error) {

@@ -32,7 +32,7 @@ export async function get(path) {
   return reply.json();
 }
 
-// The pieces of a chat reply as they come; throws an Error with a status where the server refuses.
+// The chunks of a chat reply as they come; throws an Error with a status where the server refuses.
 export async function* chat(model, question, signal) {
   const body = JSON.stringify({ model, messages: [{ role: "user", content: question }], stream: true });
   const reply = await send("/v1/chat/completions", { method: "POST", headers: { "content-type": "application/json" }, body, signal });
@@ -49,7 +49,7 @@ export async function* chat(model, question, signal) {
       if (data === "[DONE]") return;
       const told = JSON.parse(data);
       if (told.error) throw new Error(told.error.message);
-      yield told.choices[0]?.delta.content ?? "";
+      yield told;
     }
   }
 }

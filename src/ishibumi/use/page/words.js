@@ -28,6 +28,10 @@ const WORDS = {
   quote_missing: ["この文は文書に見つかりません", "This sentence is not in the document"],
   source_missing: ["この題の文書はありません", "No document has this title"],
   no_answer: ["答えがありません", "No answer"],
+  trust: [
+    "確信 {0} %。試験では、このくらい確かな答えの {1} % が正解でした。",
+    "Confidence {0} %: of the exam's answers as sure as this, {1} % were right.",
+  ],
   took: ["{0} 秒", "{0} s"],
   stopped: ["止めました", "Stopped"],
   near: ["この質問に近い文書", "Documents nearest to the question"],
