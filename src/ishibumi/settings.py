@@ -180,7 +180,8 @@ class KnowledgeSettings(Section):
     )
     prompts: list[PromptKind] = Field(
         default=["questions", "inferred", "everyday", "crossed", "apart", "reverse", "overview"],
-        description="what model and endpoint are asked for; these seven helped most",
+        description="what model and endpoint are asked for; these seven helped most; linked asks across documents "
+        "that name the same people, places or things",
     )
     cache: str = Field(
         default="generated", description="directory of all replies, for later runs too, relative to the settings file"
