@@ -2,8 +2,8 @@
 
 python experiments/withheld.py OUT.answers.jsonl
 
-Of the exam's questions in other words: below which confidence 3, 10 and 20 % of the right replies lie, and which share of
-the wrong ones and of the replies to questions without an answer lies there too.
+Of the exam's questions in other words: below which confidence 3, 10 and 20 % of the right replies lie, and which share
+of the wrong ones and of the replies to questions without an answer lies there too.
 """
 
 import json
