@@ -65,10 +65,8 @@ class Prompt:
         """The prompt for a base model: two worked examples of invented facts, then the document."""
         shown = wording(self.language)
         text, task, solution = HEADINGS[self.language]
-        pairs = [
-            *zip(shown[self.kind].get("texts", shown["texts"]), shown[self.kind]["replies"], strict=True),
-            (self.text, ""),
-        ]
+        texts = shown[self.kind].get("texts", shown["texts"])
+        pairs = [*zip(texts, shown[self.kind]["replies"], strict=True), (self.text, "")]
         return "\n\n".join(f"{text}\n{t}\n\n{task}\n{self.task}\n\n{solution}\n{reply}" for t, reply in pairs)
 
 

@@ -107,8 +107,11 @@ def _requests(
     requests: list[Request] = []
     related = related_documents(documents) if "linked" in settings.prompts else {}
     for kind in settings.prompts:
-        for document in documents if kind != "linked" else [d for d in documents if related[d.id]]:
-            prompt = prompt_for(document, kind, related[document.id] if kind == "linked" else ())
+        for document in documents:
+            others = related[document.id] if kind == "linked" else ()
+            if kind == "linked" and not others:  # there is nothing to link it with
+                continue
+            prompt = prompt_for(document, kind, others)
             said = [prompt.messages(), [settings.model.prompt, prompt.with_examples()] if writer == "model" else None]
             for sample in range(drawn.samples if drawn.temperature else 1):
                 requests.append(Request(fingerprint(identity, how, said, sample), document.id, prompt))
