@@ -10,8 +10,9 @@ import torch
 
 from ishibumi.models.beginning import shared_length
 from ishibumi.models.chat_format import ChatFormat
-from ishibumi.models.generate import BLOCK, Sampling, drawn_tokens, generate_replies
+from ishibumi.models.generate import BLOCK, Reply, Sampling, drawn_tokens, generate_replies
 from ishibumi.models.load import LoadedModel
+from ishibumi.models.recorded import can_record
 
 PROMPTS = ["Who scored the first goal of the final?", "a", "東京の天気は", "Spain", "Where was it played?"]
 
@@ -64,6 +65,48 @@ def test_a_reply_tells_how_likely_its_tokens_were(kind: str, batch_size: int, mo
             logits = model.network(input_ids=torch.tensor([[*ids, *new_ids]])).logits[0, len(ids) - 1 : -1]
         logprobs = logits.log_softmax(-1)[range(len(new_ids)), new_ids]
         assert reply.mean_logprob == pytest.approx(float(logprobs.mean()), abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", tiny.KINDS)
+@pytest.mark.parametrize("batch_size", [1, 5])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_rows_in_fixed_places_say_what_growing_ones_say(
+    kind: str, batch_size: int, device: str, model_dir: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny.load(model_dir(kind))
+    model.network.to(device)
+    alike = model.tokenizer("What all of these begin with, and long. " * 2)["input_ids"]
+    for asked in (prompts(model), [[*alike, *ids] for ids in (*prompts(model), [65] * 40)]):
+        num_new = 140 if batch_size == 1 else 40  # the former are more than come together
+        said: list[list[Reply]] = []
+        for is_recorded in (False, True):
+            monkeypatch.setattr("ishibumi.models.generate.can_record", lambda _, it=is_recorded: it)
+            free = generate_replies(model, asked, max_new_tokens=6, batch_size=batch_size)
+            stops = stopping_at(model, 257, model.tokenizer.encode(free[0].text)[5])
+            said.append(generate_replies(stops, asked, max_new_tokens=num_new, batch_size=batch_size))
+        for reply, other in zip(*said, strict=True):
+            assert (reply.text, reply.stopped, reply.num_tokens) == (other.text, other.stopped, other.num_tokens)
+            assert reply.mean_logprob == pytest.approx(other.mean_logprob, abs=1e-4)
+
+
+def test_steps_are_recorded_on_a_gpu_for_families_that_are_known(model_dir: Callable[[str], Path]) -> None:
+    network = tiny.load(model_dir("llama")).network
+    assert not can_record(network)  # on a CPU
+
+    class OnGpu(torch.nn.Module):
+        def __init__(self, config: Any) -> None:
+            super().__init__()
+            self.config = config
+
+        def parameters(self, recurse: bool = True) -> Any:
+            return iter([type("Weight", (), {"is_cuda": True})()])
+
+    assert all(can_record(OnGpu(tiny.network(kind).config)) for kind in tiny.KINDS)
+    stretched = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10_000.0}
+    assert not can_record(OnGpu(tiny.network("llama", rope_parameters=stretched).config))
+    other = tiny.network("llama").config
+    other.model_type = "mixtral"
+    assert not can_record(OnGpu(other))
 
 
 @pytest.mark.parametrize("kind", tiny.KINDS)

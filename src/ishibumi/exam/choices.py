@@ -20,8 +20,8 @@ from ishibumi.exam.evaluate import few_shot_text
 from ishibumi.exam.forgetting import text_ids, tokens_at_once
 from ishibumi.exam.questions import Question
 from ishibumi.exam.strict_rows import StrictRow, rows_by_id
-from ishibumi.models.generate import left_padded
 from ishibumi.models.load import LoadedModel
+from ishibumi.models.rows import left_padded
 
 EXAMPLE = (
     '{"q_id": 8942, "question": "水を出すときに捻るものは？", "choice0": "蛇口", "choice1": "流し", '

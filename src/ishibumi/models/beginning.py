@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import DynamicCache
+from transformers import Cache, DynamicCache
 
 from ishibumi.models.load import LoadedModel
 
@@ -41,9 +41,10 @@ class Beginning:
         model.network(input_ids=ids_1T, past_key_values=cache, use_cache=True, logits_to_keep=1)
         layers: Any = cache.layers
         self.layers = [(layer.keys, layer.values) for layer in layers]
+        self.num_tokens = len(ids)
 
     @torch.inference_mode()
-    def fill(self, cache: DynamicCache, lengths: Sequence[int]) -> None:
+    def fill(self, cache: Cache, lengths: Sequence[int]) -> None:
         """Put the first tokens into an empty cache, so many for each row, at the right."""
         longest = max(lengths)
         place_BC = torch.tensor([[max(0, i - longest + n) for i in range(longest)] for n in lengths])

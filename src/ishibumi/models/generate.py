@@ -16,6 +16,8 @@ from transformers import DynamicCache
 from ishibumi.models.beginning import Beginning, shared_length
 from ishibumi.models.load import LoadedModel
 from ishibumi.models.packing import packed
+from ishibumi.models.recorded import RecordedRows, can_record
+from ishibumi.models.rows import GrowingRows, Rows
 
 OnBatch = Callable[[int, int], None]
 BLOCK = 512  # tokens of a vocabulary
@@ -64,14 +66,12 @@ def generate_replies(
     num_shared = shared_length(prompts_ids)
     with packed(model.network) if len(order) >= WORTH_PACKING else contextlib.nullcontext():
         beginning = Beginning(model, prompts_ids[0][:num_shared]) if num_shared else None
+        rows = RecordedRows(model.network) if can_record(model.network) else GrowingRows(model.network)
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             drawn = Sampling(sampling.temperature, [sampling.seeds[i] for i in chosen]) if sampling else None
-            asked, cache = [prompts_ids[i] for i in chosen], new_cache(model)
-            num_read = max(len(prompt) - num_shared for prompt in asked)
-            if beginning:
-                beginning.fill(cache, [len(prompt) - num_read for prompt in asked])
-            said = _decode_batch(model, asked, num_read, cache, max_new_tokens, stop_texts, drawn)
+            asked = [prompts_ids[i] for i in chosen]
+            said = _decode_batch(model, rows, asked, beginning, max_new_tokens, stop_texts, drawn)
             replies |= {i: _finish(model, *of_prompt, stop_texts) for i, of_prompt in zip(chosen, said, strict=True)}
             if on_batch:
                 on_batch(len(replies), len(order))
@@ -81,53 +81,35 @@ def generate_replies(
 @torch.inference_mode()
 def _decode_batch(
     model: LoadedModel,
+    rows: Rows,
     prompts: Sequence[Sequence[int]],
-    num_read: int,
-    cache: DynamicCache,
+    beginning: Beginning | None,
     max_new_tokens: int,
     stop_texts: tuple[str, ...],
     sampling: Sampling | None,
 ) -> list[tuple[list[int], list[float]]]:
-    """New token ids of each prompt, with their log-probabilities; all but the last `num_read` tokens are in `cache`.
-
-    Finished prompts leave the batch, so that the rest goes faster.
-    """
-    ids_BT, mask_BT = left_padded(prompts, model.device)
-    positions_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)[:, -num_read:]
-    ids_BT = ids_BT[:, -num_read:]
+    """New token ids of each prompt, with their log-probabilities. Finished prompts leave the batch."""
     randoms = [random.Random(seed) for seed in sampling.seeds] if sampling else []
     said: list[tuple[list[int], list[float]]] = [([], []) for _ in prompts]
     alive = list(range(len(prompts)))
-    for _ in range(max_new_tokens):
-        logits_BV = model.network(
-            input_ids=ids_BT,
-            attention_mask=mask_BT,
-            position_ids=positions_BT,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
+    logits_BV = rows.begin(prompts, max_new_tokens, beginning)
+    while True:
         if sampling:
-            next_B, logprobs_B = drawn_tokens(
-                logits_BV / sampling.temperature, [randoms[row].random() for row in alive]
-            )
+            draws = [randoms[row].random() for row in alive]
+            next_B, logprobs_B = drawn_tokens(logits_BV / sampling.temperature, draws)
         else:
             next_B, logprobs_B = _likeliest(logits_BV)
         for row, token, logprob in zip(alive, next_B.tolist(), logprobs_B.tolist(), strict=True):
             said[row][0].append(token)
             said[row][1].append(logprob)
-        keep = [k for k, row in enumerate(alive) if not _is_finished(model, said[row][0], stop_texts)]
-        if not keep:
-            break
-        if len(keep) < len(alive):
-            kept = torch.tensor(keep, device=model.device)
-            cache.batch_select_indices(kept)
-            next_B, mask_BT, positions_BT = next_B[kept], mask_BT[kept], positions_BT[kept]
-            alive = [alive[k] for k in keep]
-        ids_BT = next_B[:, None]
-        mask_BT = torch.cat([mask_BT, mask_BT.new_ones(len(alive), 1)], dim=1)
-        positions_BT = positions_BT[:, -1:] + 1
-    return said
+        going = [k for k, row in enumerate(alive) if not _is_finished(model, said[row][0], stop_texts)]
+        if not going or len(said[alive[going[0]]][0]) == max_new_tokens:
+            return said
+        if len(going) < len(alive):
+            rows.keep(going)
+            next_B = next_B[going]
+            alive = [alive[k] for k in going]
+        logits_BV = rows.step(next_B)
 
 
 def _likeliest(logits_BV: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -167,14 +149,6 @@ def new_cache(model: LoadedModel) -> DynamicCache:
     """An empty cache with the layers of this model."""
     config: Any = model.network.config
     return DynamicCache(config=config)
-
-
-def left_padded(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids that all end at the right, and the mask of what is no padding."""
-    longest = max(len(p) for p in prompts)
-    ids = [[0] * (longest - len(p)) + list(p) for p in prompts]
-    mask = [[0] * (longest - len(p)) + [1] * len(p) for p in prompts]
-    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
 def _is_finished(model: LoadedModel, ids: list[int], stop_texts: tuple[str, ...]) -> bool:

@@ -16,6 +16,7 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex
 from transformers import AttentionInterface
 
 from ishibumi.errors import ModelError
+from ishibumi.models.attending import attending
 from ishibumi.training.batches import Batch, Plan
 
 CAUSAL_KERNELS = True  # where every row has one text
@@ -80,7 +81,7 @@ def blockwise_attention(network: nn.Module) -> Iterator[None]:
     PyTorch's flex attention; compiled masked attention was further from the plain gradients (0.06 against 0.02).
     """
     AttentionInterface.register(BLOCKWISE, _attention)
-    with _implementation(network, BLOCKWISE):
+    with attending(network, BLOCKWISE):
         yield
 
 
@@ -94,7 +95,7 @@ def has_one_text_a_row(config: Any, plan: Plan) -> bool:
 def causal_attention(network: nn.Module) -> Iterator[None]:
     """Attention for rows of one text each, for as long as the block lasts: cuDNN's kernels know these best."""
     AttentionInterface.register(CAUSAL, _causal)
-    with _implementation(network, CAUSAL), sdpa_kernel(KERNELS, set_priority=True):
+    with attending(network, CAUSAL), sdpa_kernel(KERNELS, set_priority=True):
         yield
 
 
@@ -102,25 +103,15 @@ def causal_attention(network: nn.Module) -> Iterator[None]:
 def spanned_attention(network: nn.Module) -> Iterator[None]:
     """Attention of a CPU that leaves out what no token of a span sees, for as long as the block lasts."""
     AttentionInterface.register(SPANNED, _spanned)
-    with _implementation(network, SPANNED):
+    with attending(network, SPANNED):
         yield
 
 
 @contextlib.contextmanager
 def masked_attention(network: nn.Module) -> Iterator[None]:
     """Plain attention with a mask for every pair of tokens."""
-    with _implementation(network, "sdpa"), sdpa_kernel(KERNELS[1:]):
+    with attending(network, "sdpa"), sdpa_kernel(KERNELS[1:]):
         yield
-
-
-@contextlib.contextmanager
-def _implementation(network: nn.Module, name: str) -> Iterator[None]:
-    config: Any = network.config
-    before, config._attn_implementation = config._attn_implementation, name
-    try:
-        yield
-    finally:
-        config._attn_implementation = before
 
 
 def _attention(

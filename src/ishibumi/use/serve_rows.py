@@ -18,8 +18,9 @@ import torch
 from torch.nn import functional as F
 from transformers import DynamicCache
 
-from ishibumi.models.generate import drawn_tokens, left_padded, new_cache
+from ishibumi.models.generate import drawn_tokens, new_cache
 from ishibumi.models.load import LoadedModel
+from ishibumi.models.rows import left_padded
 from ishibumi.use.serve_reply import Piece, Reply, Token, Wish
 
 READ_AT_ONCE = 512  # tokens of a prompt in one step, over all rows that join
