@@ -34,13 +34,17 @@ def started(model: LoadedModel, wish: Wish) -> tuple[Reply, list[Piece]]:
 
 @pytest.mark.parametrize("read_at_once", [1, 7, 512])
 @pytest.mark.parametrize("kind", tiny.KINDS)
+@pytest.mark.parametrize("way", ["growing", "fixed", pytest.param("recorded", marks=pytest.mark.gpu)])
 def test_replies_that_join_and_leave_at_any_step_are_those_made_alone(
-    kind: str, read_at_once: int, model_dir: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    kind: str, read_at_once: int, way: str, model_dir: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serve_rows, "READ_AT_ONCE", read_at_once)
+    monkeypatch.setattr("ishibumi.models.recorded.COLUMNS", 8)  # so that rows outgrow their places
     model = tiny.load(model_dir(kind))
+    model.network.to("cuda" if way == "recorded" else "cpu")
     asked = wishes(model)
     alone = [generate_replies(model, [w.prompt_ids], max_new_tokens=w.max_tokens, batch_size=1)[0].text for w in asked]
+    monkeypatch.setattr("ishibumi.models.generate.can_record", lambda _: way != "growing")
     rows = Rows(model)
     replies = [started(model, wish) for wish in asked]
     left_early, unwanted = started(model, Wish([256, *range(60)], 50))

@@ -7,11 +7,9 @@ import contextlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from transformers import DynamicCache
 
 from ishibumi.models.beginning import Beginning, shared_length
 from ishibumi.models.load import LoadedModel
@@ -66,7 +64,7 @@ def generate_replies(
     num_shared = shared_length(prompts_ids)
     with packed(model.network) if len(order) >= WORTH_PACKING else contextlib.nullcontext():
         beginning = Beginning(model, prompts_ids[0][:num_shared]) if num_shared else None
-        rows = RecordedRows(model.network) if can_record(model.network) else GrowingRows(model.network)
+        rows = rows_of(model.network)
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             drawn = Sampling(sampling.temperature, [sampling.seeds[i] for i in chosen]) if sampling else None
@@ -145,10 +143,9 @@ def _drawn(p_BN: torch.Tensor, draws_B: torch.Tensor) -> tuple[torch.Tensor, tor
     return place_B1.squeeze(1), inside_B1.squeeze(1)
 
 
-def new_cache(model: LoadedModel) -> DynamicCache:
-    """An empty cache with the layers of this model."""
-    config: Any = model.network.config
-    return DynamicCache(config=config)
+def rows_of(network: torch.nn.Module) -> Rows:
+    """Rows for this network, in the way that suits where it is."""
+    return RecordedRows(network) if can_record(network) else GrowingRows(network)
 
 
 def _is_finished(model: LoadedModel, ids: list[int], stop_texts: tuple[str, ...]) -> bool:

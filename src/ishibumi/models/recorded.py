@@ -19,19 +19,21 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from transformers import AttentionInterface
+from transformers import AttentionInterface, DynamicCache
 from transformers.cache_utils import Cache, DynamicLayer
 
 from ishibumi.models.attending import attending
 from ishibumi.models.beginning import Beginning
 from ishibumi.models.load import head_size
-from ishibumi.models.rows import last_logits, unread
+from ishibumi.models.rows import last_logits, left_pad, num_left_of_all, unread
 
 GROUPED = "ishibumi_grouped"
 COLUMNS, FEWER = 128, 4  # columns that come together; of so many rows one must be left before steps have fewer
 KERNELS = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gemma3_text")  # whose step is known to be the same each time
 HIDDEN = -torch.inf
+
+Part = tuple[torch.Tensor, list[tuple[torch.Tensor, torch.Tensor]]]  # rows' mask (B, T), and each layer's keys, values
 
 
 def can_record(network: nn.Module) -> bool:
@@ -49,6 +51,7 @@ class RecordedRows:
         self._network: Any = network
         self._layers: list[FixedLayer] = []
         self._max_rows = self._max_columns = 0
+        self._slot_B = torch.empty(0)
         AttentionInterface.register(GROUPED, _grouped)
 
     def begin(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, beginning: Beginning | None) -> torch.Tensor:
@@ -59,16 +62,58 @@ class RecordedRows:
             layer.begin(len(prompts))
         ids_BT, mask_BT, positions_BT = unread(prompts, beginning, self._cache, self._network.device)
         logits_BV = last_logits(self._network, ids_BT, mask_BT, positions_BT, self._cache)
-        self._slot_B = torch.arange(len(prompts), device=self._at_1.device)
-        self._num_rows, self._length = self._size(len(prompts)), length
-        self._at_1.fill_(length)
-        self._hidden_BC.fill_(HIDDEN)
-        self._hidden_BC[: len(prompts), :length].masked_fill_(mask_BT.bool(), 0)
-        self._position_B1[: len(prompts)] = positions_BT[:, -1:] + 1
+        self._start(mask_BT)
         return logits_BV
+
+    def new_cache(self) -> DynamicCache:
+        """An empty cache whose layers keep everything, those with a sliding window too."""
+        return DynamicCache()
+
+    def join(self, cache: DynamicCache, mask_BT: torch.Tensor) -> None:
+        """Let rows join; all get places anew, as far to the left as they go."""
+        layers: Any = cache.layers
+        self._place([*self._running(), (mask_BT, [(layer.keys, layer.values) for layer in layers])])
+
+    def _running(self) -> list[Part]:
+        """What the rows in the making have read."""
+        if not len(self._slot_B):
+            return []
+        here = slice(self._length)
+        read = [(of.room_keys[self._slot_B, :, here], of.room_values[self._slot_B, :, here]) for of in self._layers]
+        return [((self._hidden_BC[self._slot_B, here] == 0).long(), read)]
+
+    def _place(self, parts: Sequence[Part]) -> None:
+        """Give the rows of all parts their places, with room for some more of them and for more tokens."""
+        length = max(mask_BT.shape[1] for mask_BT, _ in parts)
+        mask_BT = torch.cat([left_pad(mask_BT, length) for mask_BT, _ in parts])
+        mask_BT = mask_BT[:, num_left_of_all(mask_BT) :]
+        length = mask_BT.shape[1]
+        num_rows = next(FEWER**n for n in range(32) if FEWER**n >= len(mask_BT))
+        num_columns = length + max(COLUMNS, length // 2) if length >= self._max_columns else self._max_columns
+        self._make_room(max(num_rows, self._max_rows), num_columns)
+        first = 0
+        for of_part, read in parts:
+            rows, num_read = slice(first, first + len(of_part)), min(of_part.shape[1], length)
+            for layer, (keys, values) in zip(self._layers, read, strict=True):
+                layer.room_keys[rows, :, length - num_read : length] = keys[:, :, -num_read:]
+                layer.room_values[rows, :, length - num_read : length] = values[:, :, -num_read:]
+            first += len(of_part)
+        self._start(mask_BT)
+
+    def _start(self, mask_BT: torch.Tensor) -> None:
+        """Be ready for the first step of rows that have their places."""
+        num_rows, self._length = mask_BT.shape
+        self._slot_B = torch.arange(num_rows, device=self._at_1.device)
+        self._num_rows = self._size(num_rows)
+        self._at_1.fill_(self._length)
+        self._hidden_BC.fill_(HIDDEN)
+        self._hidden_BC[:num_rows, : self._length].masked_fill_(mask_BT.bool(), 0)
+        self._position_B1[:num_rows] = mask_BT.sum(-1, keepdim=True)
 
     def step(self, next_B: torch.Tensor) -> torch.Tensor:
         """Read one more token of each row."""
+        if self._length == self._max_columns:
+            self._place(self._running())
         self._ids_B1[self._slot_B, 0] = next_B
         self._length += 1
         size = self._num_rows, min(self._max_columns, -(-self._length // COLUMNS) * COLUMNS)
@@ -82,9 +127,9 @@ class RecordedRows:
     def keep(self, kept: Sequence[int]) -> None:
         """Let the other rows idle, and leave them out of the steps once so many do that it is worth moving the rest."""
         num_kept = len(kept)
-        self._slot_B = self._slot_B[torch.tensor(kept, device=self._at_1.device)]
+        self._slot_B = self._slot_B[torch.tensor(kept, dtype=torch.int64, device=self._at_1.device)]
         size = self._size(num_kept)
-        if size == self._num_rows:
+        if size == self._num_rows or not kept:
             return
         for layer in self._layers:
             for room in (layer.room_keys, layer.room_values):
@@ -94,7 +139,7 @@ class RecordedRows:
         self._slot_B, self._num_rows = torch.arange(num_kept, device=self._at_1.device), size
 
     def _make_room(self, num_rows: int, num_columns: int) -> None:
-        """Places for so many rows and columns, the ones that are there if they are enough."""
+        """Places for so many rows and columns, the ones that are there if they are enough; what is in them goes."""
         if num_rows <= self._max_rows and num_columns <= self._max_columns:
             return
         self._layers.clear()  # let go of the old places before there are new ones

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from transformers import Cache, DynamicCache
 
 from ishibumi.models.beginning import Beginning
@@ -22,12 +23,20 @@ class Rows(Protocol):
         """Read the prompts, less what `beginning` has read; the logits (B, V) of their first new tokens."""
         ...
 
+    def new_cache(self) -> DynamicCache:
+        """An empty cache for prompts that are to join."""
+        ...
+
+    def join(self, cache: DynamicCache, mask_BT: torch.Tensor) -> None:
+        """Let rows join that have been read into a new cache, (B, T) tokens as the mask says; they come last."""
+        ...
+
     def step(self, next_B: torch.Tensor) -> torch.Tensor:
         """Read one more token of each row; the logits (B, V) of those after it, for the caller to use up."""
         ...
 
     def keep(self, kept: Sequence[int]) -> None:
-        """Go on with these rows only, at least one, in this order."""
+        """Go on with these rows only, in this order."""
         ...
 
 
@@ -36,25 +45,43 @@ class GrowingRows:
 
     def __init__(self, network: torch.nn.Module) -> None:
         self._network: Any = network
+        self._cache, self._mask_BT = self.new_cache(), torch.empty(0, 0)
 
     def begin(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, beginning: Beginning | None) -> torch.Tensor:
         """Read the prompts; any number of tokens may follow."""
-        self._cache = DynamicCache(config=self._network.config)
+        self._cache = self.new_cache()
         ids_BT, self._mask_BT, positions_BT = unread(prompts, beginning, self._cache, self._network.device)
-        self._position_B1 = positions_BT[:, -1:]
         return last_logits(self._network, ids_BT, self._mask_BT, positions_BT, self._cache)
+
+    def new_cache(self) -> DynamicCache:
+        """An empty cache with the layers of this network."""
+        return DynamicCache(config=self._network.config)
+
+    def join(self, cache: DynamicCache, mask_BT: torch.Tensor) -> None:
+        """Let rows join: the shorter ones are padded at the left."""
+        if len(self._mask_BT):
+            length = max(mask_BT.shape[1], self._mask_BT.shape[1])
+            mask_BT = torch.cat([left_pad(self._mask_BT, length), left_pad(mask_BT, length)])
+            cache = _joined(self._cache, cache)
+        self._cache, self._mask_BT = cache, mask_BT
 
     def step(self, next_B: torch.Tensor) -> torch.Tensor:
         """Read one more token of each row."""
-        self._mask_BT = torch.cat([self._mask_BT, self._mask_BT.new_ones(len(next_B), 1)], dim=1)
-        self._position_B1 = self._position_B1 + 1
-        return last_logits(self._network, next_B[:, None], self._mask_BT, self._position_B1, self._cache)
+        self._mask_BT = F.pad(self._mask_BT, (0, 1), value=1)
+        positions_B1 = self._mask_BT.sum(-1, keepdim=True) - 1
+        return last_logits(self._network, next_B[:, None], self._mask_BT, positions_B1, self._cache)
 
     def keep(self, kept: Sequence[int]) -> None:
-        """Let the other rows go, so that the rest goes faster."""
+        """Let the other rows go, so that the rest goes faster, and padding that no row needs any more."""
+        if not kept:
+            self._cache, self._mask_BT = self.new_cache(), torch.empty(0, 0)
+            return
         kept_B = torch.tensor(kept, device=self._network.device)
         self._cache.batch_select_indices(kept_B)
-        self._mask_BT, self._position_B1 = self._mask_BT[kept_B], self._position_B1[kept_B]
+        self._mask_BT = self._mask_BT[kept_B]
+        if num_padding := num_left_of_all(self._mask_BT):
+            self._mask_BT = self._mask_BT[:, num_padding:]
+            _cut_left(self._cache, self._mask_BT.shape[1])
 
 
 def unread(
@@ -94,3 +121,37 @@ def left_padded(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple
     ids = [[0] * (longest - len(p)) + list(p) for p in prompts]
     mask = [[0] * (longest - len(p)) + [1] * len(p) for p in prompts]
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def left_pad(mask_BT: torch.Tensor, length: int) -> torch.Tensor:
+    """The mask of rows that are padded to this length."""
+    return F.pad(mask_BT, (length - mask_BT.shape[1], 0))
+
+
+def num_left_of_all(mask_BT: torch.Tensor) -> int:
+    """How many columns stand left of all rows' tokens."""
+    return int(mask_BT.any(0).int().argmax())
+
+
+def _joined(first: DynamicCache, second: DynamicCache) -> DynamicCache:
+    """One cache with the rows of both. Layers with a sliding window keep the newest tokens only, which stand right."""
+    for layer, other in zip(first.layers, second.layers, strict=True):
+        a: Any = layer
+        b: Any = other
+        length = max(a.keys.shape[-2], b.keys.shape[-2])
+        for name in ("keys", "values"):
+            both = [F.pad(x, (0, 0, length - x.shape[-2], 0)) for x in (getattr(a, name), getattr(b, name))]
+            setattr(a, name, torch.cat(both))
+        if a.is_sliding:
+            a.cumulative_length = max(a.cumulative_length, b.cumulative_length)
+    return first
+
+
+def _cut_left(cache: DynamicCache, length: int) -> None:
+    """Keep the last `length` tokens."""
+    for each in cache.layers:
+        layer: Any = each
+        num_kept = min(length, layer.sliding_window - 1) if layer.is_sliding else length
+        layer.keys, layer.values = layer.keys[:, :, -num_kept:], layer.values[:, :, -num_kept:]
+        if layer.is_sliding:
+            layer.cumulative_length = length

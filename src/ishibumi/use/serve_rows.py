@@ -12,15 +12,12 @@ Axes: B rows, T tokens, V vocabulary.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
-from torch.nn import functional as F
-from transformers import DynamicCache
 
-from ishibumi.models.generate import drawn_tokens, new_cache
+from ishibumi.models.generate import drawn_tokens, rows_of
 from ishibumi.models.load import LoadedModel
-from ishibumi.models.rows import left_padded
+from ishibumi.models.rows import last_logits, left_padded
 from ishibumi.use.serve_reply import Piece, Reply, Token, Wish
 
 READ_AT_ONCE = 512  # tokens of a prompt in one step, over all rows that join
@@ -43,9 +40,8 @@ class Rows:
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
         self._running: list[Reply] = []
-        self._ids_BT = torch.empty(0)  # the last token of each running row
-        self._mask_BT = torch.empty(0)
-        self._cache = new_cache(model)
+        self._last_B = torch.empty(0)  # token of each running row
+        self._rows = rows_of(model.network)
         self._joining: list[Reply] = []
         self._reading: Iterator[bool] | None = None
 
@@ -73,52 +69,33 @@ class Rows:
         """Read a piece of the prompts that join, choose one token for every running row, and let go of who is done."""
         self._leave()
         if self._running:
-            self._mask_BT = F.pad(self._mask_BT, (0, 1), value=1)
-            positions_BT = self._mask_BT.sum(-1, keepdim=True) - 1
-            self._choose(self._running, self._forward(self._ids_BT, self._mask_BT, positions_BT, self._cache))
+            self._choose(self._running, self._rows.step(self._last_B))
         if self._reading is not None and not any(reply.is_wanted for reply in self._joining):
             self._reading, self._joining = None, []
         elif self._reading is not None and not next(self._reading, False):
             self._reading = None
         self._leave()
 
-    def _forward(
-        self, ids_BT: torch.Tensor, mask_BT: torch.Tensor, positions_BT: torch.Tensor, cache: DynamicCache
-    ) -> torch.Tensor:
-        found = self._model.network(
-            input_ids=ids_BT,
-            attention_mask=mask_BT,
-            position_ids=positions_BT,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        return found.logits[:, -1]
-
     def _read(self) -> Iterator[bool]:
         """Read the joining prompts, with True after each piece; then choose their first tokens and let them join."""
         ids_BT, mask_BT = left_padded([reply.wish.prompt_ids for reply in self._joining], self._model.device)
         positions_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
-        cache, length = new_cache(self._model), ids_BT.shape[1]
+        cache, length = self._rows.new_cache(), ids_BT.shape[1]
         size = max(1, READ_AT_ONCE // len(self._joining))
         logits_BV = torch.empty(0)
         for start in range(0, length, size):
             end = min(start + size, length)
             piece = slice(start, end)
-            logits_BV = self._forward(ids_BT[:, piece], mask_BT[:, :end], positions_BT[:, piece], cache)
+            logits_BV = last_logits(
+                self._model.network, ids_BT[:, piece], mask_BT[:, :end], positions_BT[:, piece], cache
+            )
             if end < length:
                 yield True
-        running = len(self._running)
-        if running:
-            length = max(mask_BT.shape[1], self._mask_BT.shape[1])
-            mask_BT = torch.cat([_left_pad(self._mask_BT, length), _left_pad(mask_BT, length)])
-            cache = _joined(self._cache, cache)
-        self._running, self._joining = [*self._running, *self._joining], []
-        self._cache, self._mask_BT = cache, mask_BT
-        new = self._running[running:]
-        before = self._ids_BT[:running]
+        self._rows.join(cache, mask_BT)
+        new, before = self._joining, self._last_B[: len(self._running)]
+        self._running, self._joining = [*self._running, *new], []
         self._choose(new, logits_BV)
-        self._ids_BT = torch.cat([before, self._ids_BT]) if running else self._ids_BT
+        self._last_B = torch.cat([before, self._last_B]) if len(before) else self._last_B
 
     def _choose(self, replies: Sequence[Reply], logits_BV: torch.Tensor) -> None:
         """Give each reply its next token, and keep these as the next input."""
@@ -126,7 +103,7 @@ class Rows:
         drawn = [b for b, reply in enumerate(replies) if reply.wish.temperature > 0]
         if drawn:
             next_B[drawn] = _drawn(logits_BV[drawn], [replies[b] for b in drawn])
-        self._ids_BT = next_B[:, None]
+        self._last_B = next_B
         for reply, token in zip(replies, _told([reply.wish for reply in replies], next_B, logits_BV), strict=True):
             reply.take(token)
 
@@ -136,16 +113,8 @@ class Rows:
         if len(keep) == len(self._running):
             return
         self._running = [self._running[b] for b in keep]
-        if not keep:
-            self._cache = new_cache(self._model)
-            return
-        kept = torch.tensor(keep, device=self._model.device)
-        self._cache.batch_select_indices(kept)
-        self._ids_BT, self._mask_BT = self._ids_BT[kept], self._mask_BT[kept]
-        num_padding = int(self._mask_BT.any(0).int().argmax())
-        if num_padding:
-            self._mask_BT = self._mask_BT[:, num_padding:]
-            _cut_left(self._cache, self._mask_BT.shape[1])
+        self._rows.keep(keep)
+        self._last_B = self._last_B[keep]
 
 
 def _drawn(logits_BV: torch.Tensor, replies: Sequence[Reply]) -> torch.Tensor:
@@ -183,31 +152,3 @@ def _likeliest(logprobs_V: torch.Tensor, num: int) -> tuple[tuple[int, float], .
         return ()
     top = logprobs_V.topk(num)
     return tuple(zip(top.indices.tolist(), top.values.tolist(), strict=True))
-
-
-def _left_pad(mask_BT: torch.Tensor, length: int) -> torch.Tensor:
-    return F.pad(mask_BT, (length - mask_BT.shape[1], 0))
-
-
-def _joined(first: DynamicCache, second: DynamicCache) -> DynamicCache:
-    """One cache with the rows of both. Layers with a sliding window keep the newest tokens only, which stand right."""
-    for layer, other in zip(first.layers, second.layers, strict=True):
-        a: Any = layer
-        b: Any = other
-        length = max(a.keys.shape[-2], b.keys.shape[-2])
-        for name in ("keys", "values"):
-            both = [F.pad(x, (0, 0, length - x.shape[-2], 0)) for x in (getattr(a, name), getattr(b, name))]
-            setattr(a, name, torch.cat(both))
-        if a.is_sliding:
-            a.cumulative_length = max(a.cumulative_length, b.cumulative_length)
-    return first
-
-
-def _cut_left(cache: DynamicCache, length: int) -> None:
-    """Keep the last `length` tokens."""
-    for each in cache.layers:
-        layer: Any = each
-        num_kept = min(length, layer.sliding_window - 1) if layer.is_sliding else length
-        layer.keys, layer.values = layer.keys[:, :, -num_kept:], layer.values[:, :, -num_kept:]
-        if layer.is_sliding:
-            layer.cumulative_length = length
