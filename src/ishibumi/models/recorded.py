@@ -142,7 +142,7 @@ class RecordedRows:
         """Places for so many rows and columns, the ones that are there if they are enough; what is in them goes."""
         if num_rows <= self._max_rows and num_columns <= self._max_columns:
             return
-        self._layers.clear()  # let go of the old places before there are new ones
+        self._layers, self._cache = [], Cache(layers=[])  # the old places go before there are new ones
         self._graphs: dict[tuple[int, int], tuple[torch.cuda.CUDAGraph, torch.Tensor]] = {}
         self._met: set[tuple[int, int]] = set()
         self._max_rows, self._max_columns = num_rows, -(-num_columns // COLUMNS) * COLUMNS
