@@ -149,9 +149,13 @@ def rows_of(network: torch.nn.Module) -> Rows:
 
 
 def _is_finished(model: LoadedModel, ids: list[int], stop_texts: tuple[str, ...]) -> bool:
+    """Whether the newest token ends the reply, or ends a stop text, which is no longer in tokens than in bytes."""
     if ids[-1] in model.format.stop_ids:
         return True
-    return bool(stop_texts) and any(s in model.tokenizer.decode(ids) for s in stop_texts)
+    if not stop_texts:
+        return False
+    newest = model.tokenizer.decode(ids[-max(len(text.encode()) for text in stop_texts) - 4 :])
+    return any(text in newest for text in stop_texts)
 
 
 def _finish(model: LoadedModel, ids: list[int], logprobs: list[float], stop_texts: tuple[str, ...]) -> Reply:
