@@ -13,7 +13,7 @@ from ishibumi.models.load import LoadedModel
 
 NAME = "rehearsal.jsonl"
 TOKENS = 96  # of a text
-BATCH = (32, 1024)  # texts at once on a CPU, on a GPU: a stop waits for a batch
+BATCH = (32, 1024)  # texts at once on a CPU, at most on a GPU: a stop waits for a batch
 BEGINNING = (3, 4, 5, 6)  # tokens that a text begins with: enough for its language, too few for its subject
 
 
@@ -25,6 +25,7 @@ def rehearsal_texts(
     count: int,
     seed: int,
     on_text: Callable[[int, int], None],
+    batch_size: int = BATCH[0],
 ) -> list[str]:
     """`count` texts, each begun with the first tokens of one of `beginnings` and drawn at temperature 1 from there.
 
@@ -35,7 +36,6 @@ def rehearsal_texts(
     texts = [str(row["text"]) for row in read_jsonl(path)] if path.exists() else []
     bos = [] if model.tokenizer.bos_token_id is None else [model.tokenizer.bos_token_id]
     heads = [list(model.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in beginnings] or [[]]
-    batch_size = BATCH[model.device.type == "cuda"]
     while len(texts) < count:
         numbers = range(len(texts), min(count, len(texts) + batch_size))
         begun = [heads[i % len(heads)][: BEGINNING[i // len(heads) % len(BEGINNING)]] for i in numbers]
