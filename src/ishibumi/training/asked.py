@@ -12,7 +12,7 @@ from ishibumi.training.precision import Precision, move_rounded
 def load_to_ask(
     load: Callable[[torch.device], LoadedModel], settings: ModelSettings, precision: Precision
 ) -> LoadedModel:
-    """What `load` gives on a device, ready to reply where the settings say; matrices come to a GPU one by one, rounded."""
+    """What `load` gives on a device, ready to reply on that of the settings; what is rounded goes there one by one."""
     device = pick_device(settings.device)
     if precision == "bf16":
         return load(device)
