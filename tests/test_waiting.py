@@ -290,3 +290,38 @@ def test_a_model_that_is_not_tuned_any_more_is_saved_without_a_gpu(
     assert test_pipeline.call("cpt", path)[0] == 0
     monkeypatch.setattr(training_stages, "pick_device", pytest.fail)
     assert test_pipeline.call("sft", path, "--set", "sft.epochs=0")[0] == 0
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_ends_with_the_same_weights_whether_matrices_waited_or_not(wide: Path, tmp_path: Path) -> None:
+    ended: list[dict[str, torch.Tensor]] = []
+    for waited in (False, True):
+        model = tiny.load(wide, "bfloat16", "cpu" if waited else "cuda")
+        if waited:
+            move_unrounded(model.network, "nf4", GPU)
+            assert model.network.get_output_embeddings().weight is model.network.get_input_embeddings().weight  # type: ignore[operator]
+        (tmp_path / str(waited)).mkdir()
+        run_stage(
+            model, [tiny.example("Spain beat Argentina 1-0.")], Mix(own=("document",), shares={}),
+            tiny.settings(precision="nf4", epochs=4, compile="never"), tmp_path / str(waited), seed=1,
+            on_step=lambda _: None, should_stop=lambda: False,
+        )  # fmt: skip
+        assert {m.weight.device.type for m in decoder(model.network).values()} == {"cpu" if waited else "cuda"}
+        ended.append({name: p.detach().cpu() for name, p in model.network.named_parameters()})
+    assert ended[0].keys() == ended[1].keys() and all(torch.equal(ended[0][n], ended[1][n]) for n in ended[0])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["nf4", "fp8"])
+def test_a_gpu_replies_with_rounded_matrices(precision: Any, wide: Path) -> None:
+    settings = ModelSettings(base=str(wide), device="cuda", dtype="bfloat16")
+    small = load_to_ask(partial(load_model, settings, wide, None), settings, precision)
+    assert {t.device.type for t in (*small.network.parameters(), *small.network.buffers())} == {"cuda"}
+    waited = tiny.load(wide, "bfloat16")
+    move_unrounded(waited.network, precision, GPU)
+    prompts = [[256, *b"Spain"], [256, *b"Who won the final?"], [256]]
+    with frozen_in(waited.network, precision):
+        replies, wanted = (generate_replies(m, prompts, max_new_tokens=24, batch_size=3) for m in (small, waited))
+    assert replies == wanted

@@ -30,7 +30,7 @@ from ishibumi.training.cpt import cpt_examples, cpt_mix
 from ishibumi.training.distributed import first_says, num_ranks, rank, wait
 from ishibumi.training.fitting import rehearsal_plan, stage_forecast, usable_bytes
 from ishibumi.training.precision import Precision, frozen_in
-from ishibumi.training.rehearsal import rehearsal_texts
+from ishibumi.training.rehearsal import BATCH, rehearsal_texts
 from ishibumi.training.saved import keep_share, put_on_sibling, save_merged
 from ishibumi.training.sft import sft_examples, sft_mix
 from ishibumi.training.splitting import whole
@@ -49,19 +49,22 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
     def work(directory: Path) -> dict[str, Any]:
         chats = _conversations(run, directory)
         refuse_leaks(run, trained_documents(run), chats, own_questions(run))
-        rehearses_whole = settings.replay.rehearsal_texts > 0 and _rehearsal_plan(run)[0] == "bf16"
+        rehearses = settings.replay.rehearsal_texts > 0
+        precision, texts_at_once = _rehearsal_plan(run) if rehearses else ("bf16", 0)
         load = partial(load_model, settings.model, run.base_dir, None)
-        model, split_on = _load_to_train(run, settings.cpt, load, is_whole=rehearses_whole)
+        is_whole = rehearses and precision == "bf16"
+        model, split_on = _load_to_train(run, settings.cpt, load, is_whole=is_whole)
         require_trained_template(model, settings.cpt.targets)
         items, replay = load_items(stage_path(run, "knowledge")), read_texts(replay_paths)
-        if settings.replay.rehearsal_texts:
-            replay += _rehearsal(run, model, replay, directory, watch)
+        if rehearses:
+            with frozen_in(model.network, precision):
+                replay += _rehearsal(run, model, replay, directory, watch, texts_at_once)
         examples = cpt_examples(model, trained_documents(run), items, replay, chats, settings)
         manifest = _train(run, "cpt", model, examples, cpt_mix(settings), directory, watch, split_on)
         model = whole(model)
         if rank() == 0:
             save_merged(directory / "model", model)
-        return manifest
+        return manifest | ({"rehearsal_precision": precision} if rehearses else {})
 
     parts = (settings.documents, settings.replay, settings.chat, settings.cpt)
     sections = [settings.model.model_dump(exclude={"instruct"}), *(part.model_dump() for part in parts)]
@@ -190,10 +193,15 @@ def _load_engraved(run: Run, device: torch.device) -> LoadedModel:
 
 
 def _rehearsal_plan(run: Run) -> tuple[Precision, int]:
+    """The format of the base's matrices while it writes rehearsal texts, and how many it writes at once."""
+    if _splits(run):  # then it writes in the first process's CPU
+        return "bf16", BATCH[0]
     return rehearsal_plan(run.settings, find_base(run.settings.model.base, run.base_dir))
 
 
-def _rehearsal(run: Run, model: LoadedModel, beginnings: Sequence[str], directory: Path, watch: Watch) -> list[str]:
+def _rehearsal(
+    run: Run, model: LoadedModel, beginnings: Sequence[str], directory: Path, watch: Watch, texts_at_once: int
+) -> list[str]:
     """The texts that the base writes itself; the first of several processes draws them, the others read them."""
 
     def on_text(done: int, count: int) -> None:
@@ -213,14 +221,10 @@ def _rehearsal(run: Run, model: LoadedModel, beginnings: Sequence[str], director
         count=run.settings.replay.rehearsal_texts,
         seed=run.settings.seed,
         on_text=on_text,
+        batch_size=texts_at_once,
     )
     if rank() == 0:
-        if model.device.type == "cuda":
-            precision, batch_size = _rehearsal_plan(run)
-            with frozen_in(model.network, precision):
-                draw(batch_size=batch_size)
-        else:
-            draw()
+        draw()
     wait()
     return draw()
 

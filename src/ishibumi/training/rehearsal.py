@@ -29,8 +29,8 @@ def rehearsal_texts(
 ) -> list[str]:
     """`count` texts, each begun with the first tokens of one of `beginnings` and drawn at temperature 1 from there.
 
-    They are kept in `directory` batch by batch, so that a run that goes on learns the same ones; `on_text(done, count)`
-    is called after each batch and may raise. `model` must be the untouched base.
+    `batch_size` are written at once, and each such batch is kept in `directory`, so that a run that goes on learns the
+    same ones; `on_text(done, count)` is called after each and may raise. `model` must be the untouched base.
     """
     path = directory / NAME
     texts = [str(row["text"]) for row in read_jsonl(path)] if path.exists() else []
