@@ -138,7 +138,7 @@ def test_products_with_four_bits_are_those_with_the_weights_they_stand_for() -> 
 def test_weights_kept_turned_give_the_same_bits() -> None:
     linear = frozen(32, 48)
     x = torch.randn(8, 32, requires_grad=True)
-    once, twice = (EightBitLinear(linear, torch.float8_e4m3fn) for _ in range(2))
+    once, twice = (EightBitLinear(linear.weight, linear.bias, torch.float8_e4m3fn) for _ in range(2))
     twice.keep_turned()
     (a,), (b,) = (torch.autograd.grad(m(x).square().sum(), x) for m in (once, twice))
     assert torch.equal(a, b) and torch.equal(once(x), twice(x))

@@ -49,7 +49,6 @@ def test_a_stop_keeps_whole_batches_and_the_rest_comes_out_the_same(
     model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = drawn(model, tmp_path / "a")
-    monkeypatch.setattr(rehearsal, "BATCH", (4, 4))
     (tmp_path / "b").mkdir()
 
     def stop(done: int, count: int) -> None:
@@ -57,7 +56,7 @@ def test_a_stop_keeps_whole_batches_and_the_rest_comes_out_the_same(
         raise Stopped("Stopped.")
 
     with pytest.raises(Stopped):
-        rehearsal_texts(model, BEGINNINGS, tmp_path / "b", count=6, seed=1, on_text=stop)
+        rehearsal_texts(model, BEGINNINGS, tmp_path / "b", count=6, seed=1, on_text=stop, batch_size=4)
     assert [row["text"] for row in read_jsonl(tmp_path / "b" / rehearsal.NAME)] == whole[:4]
     assert drawn(model, tmp_path / "b") == whole
 

@@ -2,8 +2,11 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ishibumi.config import Run
 from ishibumi.corpus.clean import language_of
@@ -22,6 +25,8 @@ from ishibumi.exam.skills import Skills
 from ishibumi.knowledge.items import load_held_out, load_items
 from ishibumi.models.load import LoadedModel, load_finished, load_model, load_untrained
 from ishibumi.settings import Arm
+from ishibumi.training.asked import load_to_ask
+from ishibumi.training.precision import Precision
 from ishibumi.training.saved import keep_share
 
 MAX_GENERATED = 200  # generated questions that are asked: enough for an interval of ±7 points
@@ -51,24 +56,26 @@ def skills_of(run: Run) -> Skills:
     return Skills(tuple(choices), tuple(facts))
 
 
-def untrained_side(run: Run) -> Side:
-    """The base with its arms."""
-    arms: tuple[Arm, ...] = tuple(a for a in run.settings.exam.arms if a in UNTRAINED_ARMS)
-    return Side("before", lambda: load_model(run.settings.model, run.base_dir), arms)
+def untrained_side(run: Run, precision: Precision) -> Side:
+    """The base with its arms, its matrices in this format."""
+    settings = run.settings
+    load = partial(load_model, settings.model, run.base_dir, None)
+    arms: tuple[Arm, ...] = tuple(a for a in settings.exam.arms if a in UNTRAINED_ARMS)
+    return Side("before", lambda: load_to_ask(load, settings.model, precision), arms)
 
 
-def trained_side(run: Run) -> Side:
-    """The finished model, or the part of it that exam.scale says, with its arms."""
+def trained_side(run: Run, precision: Precision) -> Side:
+    """The finished model, or the part of it that exam.scale says, with its arms, its matrices in this format."""
     settings = run.settings
 
-    def load() -> LoadedModel:
-        model = load_finished(settings.model, run.run_dir)
+    def load(device: torch.device) -> LoadedModel:
+        model = load_finished(settings.model, run.run_dir, device)
         if settings.exam.scale != 1:
-            keep_share(model, load_untrained(settings.model, run.base_dir, model.device), settings.exam.scale)
+            keep_share(model, load_untrained(settings.model, run.base_dir, device), settings.exam.scale)
         return model
 
     arms: tuple[Arm, ...] = tuple(a for a in settings.exam.arms if a not in UNTRAINED_ARMS)
-    return Side("after", load, arms)
+    return Side("after", lambda: load_to_ask(load, settings.model, precision), arms)
 
 
 def exam_questions(run: Run, documents: Sequence[Document]) -> list[Question]:

@@ -20,9 +20,10 @@ from ishibumi.exam_stage import exam_questions, hold_exam, skills_of, trained_si
 from ishibumi.joint_stage import existing, fingerprint_of, made_together
 from ishibumi.knowledge_stage import make_knowledge
 from ishibumi.loggers import check_loggers
-from ishibumi.models.load import base_identity
+from ishibumi.models.load import base_identity, find_base
 from ishibumi.report_stage import fill_report
 from ishibumi.training.distributed import joined, rank, wait
+from ishibumi.training.fitting import reply_precision
 from ishibumi.training_stages import continue_pretraining, tune_chat
 
 STAGES = tuple(stage for stage in artifacts.STAGES if stage != "before")  # which `evaluate` makes beside exam
@@ -65,7 +66,8 @@ def _read_documents(run: Run, *, watch: Watch) -> Artifact:
 def evaluate(run: Run, *, watch: Watch = SILENT) -> Artifact:
     """sft + exam questions + general text → exam/: answers of every arm and perplexity before and after.
 
-    What the untouched base says is a stage of its own, before/, which a change of training leaves as it is.
+    What the untouched base says is a stage of its own, before/, which a change of training leaves as it is. Both models
+    have their matrices in the format in which it was asked: the two are compared.
     """
     exam = run.settings.exam
     paths = [run.resolve(p) for p in (*exam.questions, *exam.general, *exam.free_questions, *exam.choices, *exam.facts)]
@@ -79,12 +81,18 @@ def evaluate(run: Run, *, watch: Watch = SILENT) -> Artifact:
         fingerprint_of(run, "knowledge"),
         *existing(paths),
     ]
-    made_together(run, "before", watch, inputs, lambda directory: hold_exam(run, untrained_side(run), directory, watch))
+
+    def ask_base(directory: Path) -> dict[str, Any]:
+        precision = reply_precision(run.settings, find_base(run.settings.model.base, run.base_dir))
+        return hold_exam(run, untrained_side(run, precision), directory, watch) | {"precision": precision}
+
+    before = made_together(run, "before", watch, inputs, ask_base)
 
     def work(directory: Path) -> dict[str, Any]:
         for file in stage_path(run, "before").glob(COPIED):
             shutil.copy(file, directory)
-        return hold_exam(run, trained_side(run), directory, watch)
+        precision = before.manifest.get("precision", "bf16")  # none in runs that are older than exam.precision
+        return hold_exam(run, trained_side(run, precision), directory, watch) | {"precision": precision}
 
     inputs = [
         exam.model_dump(),

@@ -25,6 +25,8 @@ from ishibumi.exam.summary import summarise
 from ishibumi.knowledge.items import Item, load_items
 from ishibumi.knowledge.leaks import coverage
 
+BITS = {"fp8": 8, "nf4": 4}
+
 
 def fill_report(run: Run, questions: list[Question], directory: Path) -> None:
     """Write report.html and summary.json into `directory`."""
@@ -70,6 +72,7 @@ def fill_report(run: Run, questions: list[Question], directory: Path) -> None:
         "free": count_figures(free, answers) if free else None,
         "perplexity_ratio": {language: ratio for language, *_, ratio in compared(perplexities)},
         "skills": skills,
+        "exam_precision": stages["exam"].manifest.get("precision", "bf16"),
         "seconds": seconds,
         "tokens": {stage: stages[stage].manifest["tokens"] for stage in trained},
         "settings": [asdict(row) for row in describe(run)],
@@ -114,6 +117,14 @@ def _notes(stages: dict[str, Artifact], asked: list[bool], arms: dict[str, dict[
         notes.append((
             f"{other} exam questions are about documents that are not in this run.",
             f"試験問題のうち{other}問は、この実行に含まれない文書についてのものなので出していません。",
+        ))  # fmt: skip
+    if (precision := stages["exam"].manifest.get("precision", "bf16")) != "bf16":
+        bits = BITS[precision]
+        notes.append((
+            f"Both models replied with their matrices in {bits} bits ({precision}); those that are saved have them as "
+            "they were merged, and may reply otherwise.",
+            f"どちらのモデルも、行列を {bits} ビット（{precision}）に丸めて答えました。"
+            "保存されたモデルの行列は丸める前のもので、答えが異なることがあります。",
         ))  # fmt: skip
     if asked:
         notes.append((

@@ -360,6 +360,11 @@ class ExamSettings(Section):
     max_new_tokens: int = Field(default=160, ge=1, le=4096, description="longest reply")
     batch_questions: int = Field(default=32, ge=1, le=4096, description="questions answered at once")
     retrieved_documents: int = Field(default=1, ge=1, le=20, description="documents shown to the retrieval arms")
+    precision: Literal["auto", "bf16", "fp8", "nf4"] = Field(
+        default="auto",
+        description="matrices of the models that reply, in the exam, chat and serve: as they are, in 8 bits or in 4; "
+        "auto: as they are if a GPU can hold them and one question, else as in cpt.precision",
+    )
 
 
 class ReportSettings(Section):

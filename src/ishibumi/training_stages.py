@@ -28,8 +28,9 @@ from ishibumi.models.load import LoadedModel, base_identity, find_base, load_mod
 from ishibumi.settings import TrainSettings
 from ishibumi.training.cpt import cpt_examples, cpt_mix
 from ishibumi.training.distributed import first_says, num_ranks, rank, wait
-from ishibumi.training.fitting import stage_forecast, usable_bytes
-from ishibumi.training.rehearsal import rehearsal_texts
+from ishibumi.training.fitting import rehearsal_plan, stage_forecast, usable_bytes
+from ishibumi.training.precision import Precision, frozen_in
+from ishibumi.training.rehearsal import BATCH, rehearsal_texts
 from ishibumi.training.saved import keep_share, put_on_sibling, save_merged
 from ishibumi.training.sft import sft_examples, sft_mix
 from ishibumi.training.splitting import whole
@@ -37,6 +38,7 @@ from ishibumi.training.stage import Mix, run_stage
 from ishibumi.training.stop_gate import require_trained_template
 from ishibumi.training.tokens import Example
 from ishibumi.training.trainer import StepRecord
+from ishibumi.training.waiting import move_unrounded, waits
 
 
 def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
@@ -47,17 +49,22 @@ def continue_pretraining(run: Run, *, watch: Watch = SILENT) -> Artifact:
     def work(directory: Path) -> dict[str, Any]:
         chats = _conversations(run, directory)
         refuse_leaks(run, trained_documents(run), chats, own_questions(run))
-        model, split_on = _load_to_train(run)
+        rehearses = settings.replay.rehearsal_texts > 0
+        precision, texts_at_once = _rehearsal_plan(run) if rehearses else ("bf16", 0)
+        load = partial(load_model, settings.model, run.base_dir, None)
+        is_whole = rehearses and precision == "bf16"
+        model, split_on = _load_to_train(run, settings.cpt, load, is_whole=is_whole)
         require_trained_template(model, settings.cpt.targets)
         items, replay = load_items(stage_path(run, "knowledge")), read_texts(replay_paths)
-        if settings.replay.rehearsal_texts:
-            replay += _rehearsal(run, model, replay, directory, watch)
+        if rehearses:
+            with frozen_in(model.network, precision):
+                replay += _rehearsal(run, model, replay, directory, watch, texts_at_once)
         examples = cpt_examples(model, trained_documents(run), items, replay, chats, settings)
         manifest = _train(run, "cpt", model, examples, cpt_mix(settings), directory, watch, split_on)
         model = whole(model)
         if rank() == 0:
             save_merged(directory / "model", model)
-        return manifest
+        return manifest | ({"rehearsal_precision": precision} if rehearses else {})
 
     parts = (settings.documents, settings.replay, settings.chat, settings.cpt)
     sections = [settings.model.model_dump(exclude={"instruct"}), *(part.model_dump() for part in parts)]
@@ -76,10 +83,12 @@ def tune_chat(run: Run, *, watch: Watch = SILENT) -> Artifact:
     settings = run.settings
 
     def work(directory: Path) -> dict[str, Any]:
-        model, split_on = _load_engraved(run)
         manifest: dict[str, Any] = {"steps": 0}
         chats = _conversations(run, directory)
-        if settings.sft.epochs > 0 and chats:
+        trains = settings.sft.epochs > 0 and len(chats) > 0
+        load = partial(_load_engraved, run)
+        model, split_on = _load_to_train(run, settings.sft, load) if trains else (load(_first_alone()), None)
+        if trains:
             require_trained_template(model, [*settings.cpt.targets, *settings.sft.targets])
             documents, items = load_documents(stage_path(run, "corpus")), load_items(stage_path(run, "knowledge"))
             examples = sft_examples(model, documents, items, chats, settings)
@@ -87,7 +96,9 @@ def tune_chat(run: Run, *, watch: Watch = SILENT) -> Artifact:
         model = whole(model)
         if rank() == 0:
             if settings.sft.kept < 1:
-                keep_share(model, load_untrained(settings.model, run.base_dir, model.device), settings.sft.kept)
+                is_small = waits(settings.sft, model.device)
+                device = torch.device("cpu") if is_small else model.device
+                keep_share(model, load_untrained(settings.model, run.base_dir, device), settings.sft.kept)
             save_merged(directory / "model", model)
         return manifest
 
@@ -147,28 +158,50 @@ def _splits(run: Run) -> bool:
     return not first_says(needed <= usable_bytes(pick_device(settings.model.device), settings.cpt.gpu_gib))
 
 
-def _load_to_train(run: Run, weights: Path | None = None) -> tuple[LoadedModel, torch.device | None]:
-    """A model to train, and the device that its weights are to be split on, if they are."""
-    settings = run.settings.model
-    if not _splits(run):
-        return load_model(settings, run.base_dir, weights=weights), None
-    device = torch.device("cpu" if rank() == 0 else "meta")
-    return load_model(settings, run.base_dir, weights=weights, device=device), pick_device(settings.device)
+def _load_to_train(
+    run: Run, settings: TrainSettings, load: Callable[[torch.device], LoadedModel], *, is_whole: bool = False
+) -> tuple[LoadedModel, torch.device | None]:
+    """What `load` gives on a device, to train, and the device that its weights are to be split on, if they are.
+
+    Matrices that a GPU is to have in fewer bits wait in the CPU's memory, unless the GPU is to have the whole first.
+    """
+    device = pick_device(run.settings.model.device)
+    if _splits(run):
+        return load(_first_alone()), device
+    if is_whole or not waits(settings, device):
+        return load(device), None
+    model = load(torch.device("cpu"))
+    move_unrounded(model.network, settings.precision, device)
+    return model, None
 
 
-def _load_engraved(run: Run) -> tuple[LoadedModel, torch.device | None]:
+def _first_alone() -> torch.device:
+    """The CPU for the first process, and none for the others, whose networks stay empty."""
+    return torch.device("cpu" if rank() == 0 else "meta")
+
+
+def _load_engraved(run: Run, device: torch.device) -> LoadedModel:
     """What chat tuning starts from: the engraved base, or the instruct sibling with what was engraved on it."""
     settings = run.settings.model
-    engraved, split_on = _load_to_train(run, weights=stage_path(run, "cpt") / "model")
+    engraved = load_model(settings, run.base_dir, stage_path(run, "cpt") / "model", device)
     if not settings.instruct:
-        return engraved, split_on
-    sibling = load_untrained(settings, run.base_dir, engraved.device)
-    if engraved.device.type != "meta":
-        put_on_sibling(sibling, load_model(settings, run.base_dir, device=engraved.device), engraved)
-    return sibling, split_on
+        return engraved
+    sibling = load_untrained(settings, run.base_dir, device)
+    if device.type != "meta":
+        put_on_sibling(sibling, load_model(settings, run.base_dir, device=device), engraved)
+    return sibling
 
 
-def _rehearsal(run: Run, model: LoadedModel, beginnings: Sequence[str], directory: Path, watch: Watch) -> list[str]:
+def _rehearsal_plan(run: Run) -> tuple[Precision, int]:
+    """The format of the base's matrices while it writes rehearsal texts, and how many it writes at once."""
+    if _splits(run):  # then it writes in the first process's CPU
+        return "bf16", BATCH[0]
+    return rehearsal_plan(run.settings, find_base(run.settings.model.base, run.base_dir))
+
+
+def _rehearsal(
+    run: Run, model: LoadedModel, beginnings: Sequence[str], directory: Path, watch: Watch, texts_at_once: int
+) -> list[str]:
     """The texts that the base writes itself; the first of several processes draws them, the others read them."""
 
     def on_text(done: int, count: int) -> None:
@@ -188,6 +221,7 @@ def _rehearsal(run: Run, model: LoadedModel, beginnings: Sequence[str], director
         count=run.settings.replay.rehearsal_texts,
         seed=run.settings.seed,
         on_text=on_text,
+        batch_size=texts_at_once,
     )
     if rank() == 0:
         draw()

@@ -118,9 +118,9 @@ def load_untrained(settings: ModelSettings, base_dir: Path, device: torch.device
     return load_model(settings.model_copy(update={"base": settings.grown_from}), base_dir, device=device)
 
 
-def load_finished(settings: ModelSettings, run_dir: Path) -> LoadedModel:
+def load_finished(settings: ModelSettings, run_dir: Path, device: torch.device | None = None) -> LoadedModel:
     """The model at the end of a run. Raises ArtifactError where the run has not come that far."""
-    return load_model(settings, run_dir, weights=artifacts.load(run_dir / "sft").path / "model")
+    return load_model(settings, run_dir, weights=artifacts.load(run_dir / "sft").path / "model", device=device)
 
 
 def pick_device(wanted: str) -> torch.device:

@@ -43,7 +43,15 @@ class OneInput:
 class LoraLinear(nn.Module):
     """base(x) + scale · B(A(x)). A (r, in) starts random, B (out, r) at zero; base is frozen."""
 
-    def __init__(self, base: nn.Linear, rank: int, scale: float, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        base: nn.Linear,
+        rank: int,
+        scale: float,
+        generator: torch.Generator,
+        device: torch.device | None = None,
+    ) -> None:
+        """The pair goes to the device; base may wait elsewhere."""
         super().__init__()
         self.base = base
         self.scale = scale
@@ -51,8 +59,9 @@ class LoraLinear(nn.Module):
         self.place = 0  # among them
         bound = 1 / base.in_features**0.5  # kaiming_uniform(a=√5), as in the LoRA paper's code
         start = torch.empty(rank, base.in_features).uniform_(-bound, bound, generator=generator)
-        self.lora_A = nn.Parameter(start.to(base.weight))
-        self.lora_B = nn.Parameter(torch.zeros(base.out_features, rank).to(base.weight))
+        device, dtype = device or base.weight.device, base.weight.dtype
+        self.lora_A = nn.Parameter(start.to(device, dtype))
+        self.lora_B = nn.Parameter(torch.zeros(base.out_features, rank).to(device, dtype))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(…, in) → (…, out)."""
@@ -100,7 +109,8 @@ class Trainable:
     def moved(self) -> float:
         """‖change‖ / ‖original‖, Frobenius norms."""
         if isinstance(self.module, LoraLinear):
-            return float(self.module.delta().norm() / self.weight.float().norm())
+            delta = self.module.delta()
+            return float(delta.norm() / self.weight.to(delta.device).float().norm())
         assert self.start is not None
         return float((full(self.weight).cpu().float() - self.start.float()).norm() / self.start.float().norm())
 
@@ -164,7 +174,7 @@ def _make_trainable(
         return Trainable(name, module, rate, start)
     # rsLoRA (arXiv 2312.03732): by the root, a higher rank does not make updates smaller.
     scale = settings.alpha / (math.sqrt(settings.rank) if settings.rslora else settings.rank)
-    lora = LoraLinear(module, settings.rank, scale, generator)
+    lora = LoraLinear(module, settings.rank, scale, generator, next(network.parameters()).device)
     network.set_submodule(name, lora)
     return Trainable(name, lora, rate, None)
 
@@ -207,11 +217,15 @@ def prove_trained(network: nn.Module, trainables: list[Trainable]) -> list[dict[
 
 @torch.no_grad()
 def merge(network: nn.Module, trainables: list[Trainable]) -> None:
-    """Write what the pairs learned into the plain weights and take the pairs out again."""
+    """Write what the pairs learned into the plain weights and take the pairs out again.
+
+    A matrix that waits elsewhere comes to its pair's device by itself and goes back.
+    """
     for t in trainables:
         if isinstance(t.module, LoraLinear):
             base = t.module.base
-            base.weight.copy_(base.weight.float() + t.module.delta())
+            delta = t.module.delta()
+            base.weight.copy_(base.weight.to(delta.device).float() + delta)
             network.set_submodule(t.name, base)
     for parameter in network.parameters():
         parameter.requires_grad_(False)

@@ -10,11 +10,14 @@ import torch
 
 from ishibumi.errors import UsageError
 from ishibumi.models.load import empty_network, head_size, number_format, pick_device, read_config
+from ishibumi.models.recorded import COLUMNS
 from ishibumi.settings import ModelSettings, Settings, TrainSettings
 from ishibumi.training.compiled import WIDE
 from ishibumi.training.flops import seconds_at_best
 from ishibumi.training.forecast import Forecast, forecast
-from ishibumi.training.precision import precision_on
+from ishibumi.training.precision import Precision, held_in, move_rounded, precision_on
+from ishibumi.training.rehearsal import BATCH, BEGINNING, TOKENS
+from ishibumi.training.waiting import ON_GPU
 
 GPU_SHARE = 0.94  # of a GPU's memory; the rest is the driver's and lost between blocks
 # of the best speed of large products, with all that is between them (benchmarks/foretold.py)
@@ -23,6 +26,8 @@ EFFICIENCY_NARROW = 0.29  # of models less than WIDE, on a GPU
 OPTIMIZERS = ("adamw", "small", "offloaded")  # each with less on the GPU than the one before
 GPU_STEP = 0.009  # seconds of a step beside its products: launches, the update, waiting
 MAX_PROMPT_TOKENS = 1536 + 256  # a passage as the exam cuts it, and the question
+REHEARSAL_TOKENS = -(-(1 + max(BEGINNING) + TOKENS) // COLUMNS) * COLUMNS  # a text's places, with its BOS
+NF4_UNPACKED = 15  # bytes of a weight while its matrix is rounded (2 + 4 + 4 + 4 + 1); unpacked from nf4 it needs 10
 PROGRAM_BYTES = 1 << 30  # Python, PyTorch and the tokenizer, in a CPU's memory
 
 
@@ -141,11 +146,25 @@ def forecast_lines(settings: Settings, base: Path, *, has_chats: bool) -> list[s
         hidden_size = read_config(base).hidden_size
         time = f"; {_time(seconds_to_expect(at_best, device.type, hidden_size), used)}" if at_best else ""
         lines.append(f"{stage}: {gib(found.peak)} of {gib(usable)} memory ({told(found)}){time}")
-    needed, usable = exam_bytes(read_config(base), settings), usable_bytes(device)
-    if needed > usable:
-        hint = f"--set exam.batch_questions={max(1, settings.exam.batch_questions * usable // (2 * needed))}"
-        raise UsageError(f"The exam will not fit: {gib(needed)} of {gib(usable)} memory.", hint=hint, hint_ja=hint)
-    return [*lines, f"exam: {gib(needed)} of {gib(usable)} memory"]
+    return [*lines, _exam_line(settings, base)]
+
+
+def _exam_line(settings: Settings, base: Path) -> str:
+    """What the exam will need. Raises UsageError where it does not fit, with the most questions at once that do."""
+    config, usable = read_config(base), usable_bytes(pick_device(settings.model.device))
+    precision = reply_precision(settings, base)
+    needed = exam_bytes(config, settings, precision)
+    if needed <= usable:
+        told = "" if precision == "bf16" else f" (matrices in {precision}: exam.precision = {settings.exam.precision})"
+        return f"exam: {gib(needed)} of {gib(usable)} memory{told}"
+    alone = exam_bytes(config, settings, precision, batch_questions=1)
+    each = (needed - alone) / max(1, settings.exam.batch_questions - 1)
+    fitting = 1 + int((usable - alone) / each) if usable >= alone and each else 0
+    hints = [f"--set exam.batch_questions={fitting}"] if fitting else []
+    hints += ["--set exam.precision=nf4"] if precision != "nf4" else []
+    hint = "   or   ".join(hints) or "Use a smaller base model, or a machine with more memory."
+    hint_ja = " または ".join(hints) or "小さな元モデルか、メモリの多い機械を使ってください。"
+    raise UsageError(f"The exam will not fit: {gib(needed)} of {gib(usable)} memory.", hint=hint, hint_ja=hint_ja)
 
 
 def seconds_to_expect(at_best: float, device_type: str, hidden_size: int) -> float:
@@ -164,12 +183,68 @@ def _time(seconds: float, settings: TrainSettings) -> str:
     )
 
 
-def exam_bytes(config: Any, settings: Settings) -> int:
-    """Weights, keys and values of a batch of questions with the longest passages, its logits, a layer's own results."""
-    weights = sum(p.nbytes for p in empty_network(config, number_format(settings.model)).parameters())
-    weights *= 2 if pick_device(settings.model.device).type == "cpu" else 1  # with what is packed
-    exam, number = settings.exam, 2 if number_format(settings.model) == "bfloat16" else 4
-    num_tokens = exam.batch_questions * (MAX_PROMPT_TOKENS + exam.max_new_tokens)
-    cache = num_tokens * config.num_hidden_layers * 2 * config.num_key_value_heads * head_size(config)
-    layer = num_tokens * (3 * config.intermediate_size + 2 * config.hidden_size)
-    return weights + number * (cache + layer + 2 * exam.batch_questions * config.vocab_size)
+def reply_precision(settings: Settings, base: Path) -> Precision:
+    """The format of the matrices of models that are asked: what exam.precision says, where the device computes in it.
+
+    By "auto" they stay as they are, unless a GPU cannot hold them and one question; then it is that of cpt.
+    """
+    device, wanted = pick_device(settings.model.device), settings.exam.precision
+    if wanted != "auto":
+        return precision_on(wanted, device, is_split=False)
+    rounded = precision_on(settings.cpt.precision, device, is_split=False)
+    if device.type != "cuda" or rounded not in ON_GPU:
+        return "bf16"
+    fits = exam_bytes(read_config(base), settings, batch_questions=1) <= usable_bytes(device)
+    return "bf16" if fits else rounded
+
+
+def exam_bytes(
+    config: Any, settings: Settings, precision: Precision = "bf16", batch_questions: int | None = None
+) -> int:
+    """What a batch of questions with the longest passages needs."""
+    exam = settings.exam
+    num_tokens = MAX_PROMPT_TOKENS + exam.max_new_tokens
+    return replies_bytes(config, settings.model, precision, batch_questions or exam.batch_questions, num_tokens, 2)
+
+
+def rehearsal_plan(settings: Settings, base: Path) -> tuple[Precision, int]:
+    """The format of the base's matrices while it writes the rehearsal texts, and how many it writes at once.
+
+    They stay as they are where a GPU then has room for a few texts, else they have cpt's format.
+    """
+    device, cpt = pick_device(settings.model.device), settings.cpt
+    on_cpu, most = BATCH
+    if device.type != "cuda":
+        return "bf16", on_cpu
+    usable, config = usable_bytes(device, cpt.gpu_gib), read_config(base)
+    rounded = precision_on(cpt.precision, device, is_split=False)
+    precisions: tuple[Precision, ...] = ("bf16", rounded) if rounded in ON_GPU and cpt.method == "lora" else ("bf16",)
+
+    def num_fitting(precision: Precision) -> int:
+        need = partial(replies_bytes, config, settings.model, precision, num_tokens=REHEARSAL_TOKENS, copies=8)
+        empty, one = need(0), need(1)
+        num = min(most, max(0, usable - empty) // (one - empty))
+        return num and 1 << (num.bit_length() - 1)
+
+    for precision in precisions:
+        if (num := num_fitting(precision)) >= on_cpu:
+            return precision, num
+    return precisions[-1], max(1, num_fitting(precisions[-1]))
+
+
+def replies_bytes(
+    config: Any, model: ModelSettings, precision: Precision, num_replies: int, num_tokens: int, copies: int
+) -> int:
+    """Weights and the greatest matrix as it is unpacked, so many replies' keys and values, so many copies of their
+    logits and a layer's own results. `num_tokens` are those of a prompt with its reply.
+    """
+    network = empty_network(config, number_format(model))
+    largest = max((child.weight.numel() for _, _, child in held_in(network, precision)), default=0)
+    move_rounded(network, precision, torch.device("meta"))
+    weights = sum(t.nbytes for t in (*network.parameters(), *network.buffers()))
+    weights *= 2 if pick_device(model.device).type == "cpu" and precision == "bf16" else 1  # with what is packed
+    number = 2 if number_format(model) == "bfloat16" else 4
+    cache = config.num_hidden_layers * 2 * config.num_key_value_heads * head_size(config)
+    layer = 3 * config.intermediate_size + 2 * config.hidden_size
+    unpacked = NF4_UNPACKED * largest if precision == "nf4" else 0
+    return weights + unpacked + number * num_replies * (num_tokens * (cache + layer) + copies * config.vocab_size)

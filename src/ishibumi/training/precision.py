@@ -41,22 +41,51 @@ def frozen_in(
 ) -> Iterator[None]:
     """The frozen linear layers of the decoder in this format for as long as the block lasts.
 
-    What they were waits in the CPU's memory: trained pairs are merged into it, not into what was rounded. `largest` is
-    what `largest_inputs` found; int8 balances weights and inputs by it.
+    What they were waits in the CPU's memory, or stays there where it waited before: trained pairs are merged into it,
+    not into what was rounded. `largest` is what `largest_inputs` found; int8 balances weights and inputs by it.
     """
     replaced: list[tuple[nn.Module, str, nn.Linear, torch.device]] = []
-    for parent in list(network.base_model.modules()) if precision != "bf16" else []:  # type: ignore[union-attr, operator]
-        for name, child in list(parent.named_children()):
-            if isinstance(child, nn.Linear) and not child.weight.requires_grad:
-                setattr(parent, name, quantised(child, precision, (largest or {}).get(child)))
-                replaced.append((parent, name, child, child.weight.device))
-                child.weight.data = child.weight.data.cpu()
+    for parent, name, child in held_in(network, precision):
+        if not child.weight.requires_grad:
+            setattr(parent, name, quantised(child, precision, (largest or {}).get(child), device_of(network)))
+            replaced.append((parent, name, child, child.weight.device))
+            child.weight.data = child.weight.data.cpu()
     try:
         yield
     finally:
         for parent, name, child, device in replaced:
             child.weight.data = child.weight.data.to(device)
             setattr(parent, name, child)
+
+
+@torch.no_grad()
+def move_rounded(network: nn.Module, precision: Precision, device: torch.device) -> None:
+    """Put the decoder's matrices onto the device one by one, each in this format at once; then all else goes there.
+
+    What they were is let go of: the network can reply, and its changes could not be merged.
+    """
+    for parent, name, child in held_in(network, precision):
+        setattr(parent, name, quantised(child, precision, device=device))
+    network.to(device)
+
+
+def held_in(network: nn.Module, precision: Precision) -> list[tuple[nn.Module, str, nn.Linear]]:
+    """The decoder's linear layers whose sizes this format can hold, each with its parent and its name there."""
+    body: nn.Module = network.base_model  # type: ignore[assignment]
+    children = [(parent, name, child) for parent in body.modules() for name, child in parent.named_children()]
+    return [(p, n, child) for p, n, child in children if isinstance(child, nn.Linear) and can_hold(precision, child)]
+
+
+def can_hold(precision: Precision, linear: nn.Linear) -> bool:
+    """Whether the layer's sizes are those that products in this format take; bf16 stands for weights as they are."""
+    if precision == "fp8":
+        return linear.in_features % 16 == 0 and linear.out_features % 16 == 0
+    return precision == "int8" or (precision == "nf4" and linear.in_features % NF4_BLOCK == 0)
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where the network computes: where its embeddings are, which never wait elsewhere."""
+    return next(network.parameters()).device
 
 
 @torch.no_grad()
@@ -75,13 +104,24 @@ def largest_inputs(network: nn.Module, go_forward: Callable[[], object]) -> dict
     return found
 
 
-def quantised(linear: nn.Linear, precision: Precision, largest_I: torch.Tensor | None = None) -> nn.Module:
-    """A layer with the same weights in this format; sizes that its products cannot take stay as they are."""
-    if precision == "int8":
-        return EightBitLinear(linear, torch.int8, largest_I)
-    if precision == "fp8" and linear.in_features % 16 == 0 and linear.out_features % 16 == 0:
-        return EightBitLinear(linear, torch.float8_e4m3fn)
-    return Nf4Linear(linear) if precision == "nf4" and linear.in_features % NF4_BLOCK == 0 else linear
+@torch.no_grad()
+def quantised(
+    linear: nn.Linear,
+    precision: Precision,
+    largest_I: torch.Tensor | None = None,
+    device: torch.device | None = None,
+) -> nn.Module:
+    """A layer with the same weights in this format, rounded on the device, or where they are; its bias is shared.
+
+    Sizes that the format's products cannot take stay as they are.
+    """
+    if not can_hold(precision, linear):
+        return linear
+    weight_OI = linear.weight.detach().to(device or linear.weight.device)
+    if precision == "nf4":
+        return Nf4Linear(weight_OI, linear.bias)
+    dtype = torch.int8 if precision == "int8" else torch.float8_e4m3fn
+    return EightBitLinear(weight_OI, linear.bias, dtype, largest_I)
 
 
 class EightBitLinear(nn.Module):
@@ -95,9 +135,14 @@ class EightBitLinear(nn.Module):
     where there is memory enough `keep_turned` keeps it so.
     """
 
-    def __init__(self, linear: nn.Linear, dtype: torch.dtype, largest_I: torch.Tensor | None = None) -> None:
+    def __init__(
+        self,
+        weight: torch.Tensor,
+        bias: nn.Parameter | None,
+        dtype: torch.dtype,
+        largest_I: torch.Tensor | None = None,
+    ) -> None:
         super().__init__()
-        weight = linear.weight.detach()
         self.shrink_I: torch.Tensor | None
         self.register_buffer("shrink_I", None)
         if largest_I is not None:
@@ -107,7 +152,7 @@ class EightBitLinear(nn.Module):
         self.weight_OI, self.scale_O = nn.Buffer(weight_OI), nn.Buffer(scale_O1.squeeze(1))
         self.weight_IO: torch.Tensor | None
         self.register_buffer("weight_IO", None)
-        self.bias: nn.Parameter | None = linear.bias
+        self.bias = bias
 
     def keep_turned(self) -> None:
         """Keep the weights a second time, for the way back."""
@@ -161,13 +206,12 @@ def _product(
 class Nf4Linear(nn.Module):
     """Frozen weights in 4 bits and their scales in bf16: 4.25 bits a weight."""
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, weight_OI: torch.Tensor, bias: nn.Parameter | None) -> None:
         super().__init__()
-        packed, scales = packed_to_nf4(linear.weight.detach())
+        packed, scales = packed_to_nf4(weight_OI)
         self.packed, self.scales = nn.Buffer(packed), nn.Buffer(scales)
         self.values = nn.Buffer(torch.tensor(NF4_VALUES, device=packed.device))
-        self.shape = linear.weight.shape
-        self.bias: nn.Parameter | None = linear.bias
+        self.bias = bias
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(…, in) → (…, out)."""
@@ -196,7 +240,8 @@ def packed_to_nf4(weight_OI: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     blocks = weight_OI.float().unflatten(1, (-1, NF4_BLOCK))
     scales = blocks.abs().amax(-1, keepdim=True).clamp(min=1e-12).to(torch.bfloat16)
     values = torch.tensor(NF4_VALUES, device=weight_OI.device)
-    codes = torch.bucketize(blocks / scales.float(), (values[1:] + values[:-1]) / 2).to(torch.uint8).flatten(1)
+    middles = (values[1:] + values[:-1]) / 2
+    codes = torch.bucketize(blocks / scales.float(), middles, out_int32=True).to(torch.uint8).flatten(1)
     return codes[:, ::2] << 4 | codes[:, 1::2], scales.squeeze(-1)
 
 

@@ -6,18 +6,14 @@ them again pulls it back to itself (self-synthesized rehearsal, Huang et al. 202
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from ishibumi.artifacts import read_jsonl, write_jsonl
 from ishibumi.models.generate import Sampling, generate_replies
-from ishibumi.models.load import LoadedModel, head_size
-from ishibumi.models.recorded import COLUMNS
+from ishibumi.models.load import LoadedModel
 
 NAME = "rehearsal.jsonl"
 TOKENS = 96  # of a text
-BATCH = (32, 1024)  # texts at once on a CPU, on a GPU with room for their keys and values: a stop waits for a batch
+BATCH = (32, 1024)  # texts at once on a CPU, at most on a GPU: a stop waits for a batch
 BEGINNING = (3, 4, 5, 6)  # tokens that a text begins with: enough for its language, too few for its subject
 
 
@@ -29,17 +25,17 @@ def rehearsal_texts(
     count: int,
     seed: int,
     on_text: Callable[[int, int], None],
+    batch_size: int = BATCH[0],
 ) -> list[str]:
     """`count` texts, each begun with the first tokens of one of `beginnings` and drawn at temperature 1 from there.
 
-    They are kept in `directory` batch by batch, so that a run that goes on learns the same ones; `on_text(done, count)`
-    is called after each batch and may raise. `model` must be the untouched base.
+    `batch_size` are written at once, and each such batch is kept in `directory`, so that a run that goes on learns the
+    same ones; `on_text(done, count)` is called after each and may raise. `model` must be the untouched base.
     """
     path = directory / NAME
     texts = [str(row["text"]) for row in read_jsonl(path)] if path.exists() else []
     bos = [] if model.tokenizer.bos_token_id is None else [model.tokenizer.bos_token_id]
     heads = [list(model.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in beginnings] or [[]]
-    batch_size = _batch_size(model)
     while len(texts) < count:
         numbers = range(len(texts), min(count, len(texts) + batch_size))
         begun = [heads[i % len(heads)][: BEGINNING[i // len(heads) % len(BEGINNING)]] for i in numbers]
@@ -55,14 +51,3 @@ def rehearsal_texts(
         write_jsonl(path, ({"text": text} for text in texts))
         on_text(len(texts), count)
     return texts
-
-
-def _batch_size(model: LoadedModel) -> int:
-    """Texts at once; on a GPU their keys and values may take half of what is free."""
-    at_least, at_most = BATCH
-    if model.device.type != "cuda":
-        return at_least
-    config: Any = model.network.config
-    numbers = 2 * config.num_hidden_layers * config.num_key_value_heads * head_size(config)
-    a_text = (TOKENS + max(BEGINNING) + COLUMNS) * numbers * next(model.network.parameters()).element_size()
-    return max(at_least, min(at_most, torch.cuda.mem_get_info(model.device)[0] // 2 // a_text))

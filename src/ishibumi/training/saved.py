@@ -60,10 +60,10 @@ def save_adapter(
 
 @torch.no_grad()
 def keep_share(model: LoadedModel, base: LoadedModel, share: float) -> None:
-    """Go back towards the base: its weights + `share` of what is different now."""
+    """Go back towards the base: its weights + `share` of what is different now. The base may be on another device."""
     before = dict(base.network.named_parameters())
     for name, weight in model.network.named_parameters():  # a tied matrix once
-        weight.copy_(torch.lerp(before[name].float(), weight.float(), share))
+        weight.copy_(torch.lerp(before[name].to(weight.device).float(), weight.float(), share))
 
 
 @torch.no_grad()

@@ -29,6 +29,7 @@ from ishibumi.training.saved import save_adapter
 from ishibumi.training.splitting import enough_rows, split
 from ishibumi.training.tokens import SOURCES, Example, Source, open_tokens, store_examples
 from ishibumi.training.trainer import OnStep, StepRecord, train
+from ishibumi.training.waiting import fetched
 
 PROGRESS = "progress.jsonl"
 SHARE_OF_ROW = 2  # questions that begin alike fill at most half a row, so that a step mixes documents
@@ -166,9 +167,10 @@ def merge_difference(model: LoadedModel, plan: Plan, do_merge: Callable[[], None
     Raises TrainingError where that is more than rounding explains: the merged model would not be the trained one.
     """
     batch = next(plan.passes(plan.rows[:1], plan.row_tokens)).to(model.device)
-    before = hidden_states(model.network, batch).float()
-    do_merge()
-    after = hidden_states(model.network, batch).float()
+    with fetched(model.network):
+        before = hidden_states(model.network, batch).float()
+        do_merge()
+        after = hidden_states(model.network, batch).float()
     difference = float((after - before).norm() / before.norm())
     limit = MERGE_TOLERANCE if next(model.network.parameters()).dtype != torch.float32 else 1e-4
     if not difference <= limit:

@@ -6,6 +6,7 @@ The tokens are those that training sees: in the model's chat format, with prefix
 from collections.abc import Sequence
 from itertools import groupby
 
+import torch
 from rich.text import Text
 
 from ishibumi.config import Run
@@ -37,7 +38,7 @@ def show_mask(run: Run, wanted: str) -> Text:
             hint="ishibumi show SETTINGS lists the documents; conversations are called by their id or FILE-LINE.",
             hint_ja="ishibumi show 設定 で文書の一覧が出ます。会話は id または「ファイル名-行番号」で指定します。",
         )
-    model = load_model(run.settings.model, run.base_dir)
+    model = load_model(run.settings.model, run.base_dir, device=torch.device("meta"))  # its tokenizer is enough
     examples = cpt_examples(model, documents, items, [], chats, run.settings)
     shown, _ = fit_rows((e for e in examples if e.source != "document" or not items), run.settings.cpt.row_tokens)
     return Text("\n\n").join(masked(model, example) for example in shown)

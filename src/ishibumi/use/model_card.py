@@ -29,6 +29,7 @@ LABELS = {  # row → English, Japanese
 }
 MISSING = ("not stated", "記載なし")
 NOT_MEASURED = ("not measured in this run", "この実行では測っていません")
+ROUNDED = ("both asked with matrices rounded to {}", "どちらも行列を {} に丸めて測定")
 LIMITS = (
     "It can be wrong, above all in figures: check what matters in the documents. It was tuned on the documents above "
     "and knows little of what came later. Models made from a base model are under the base model's licence.",
@@ -107,6 +108,8 @@ def _measured(run: Run, language: int) -> tuple[str, str]:
         if arm in summary["arms"]
         for row in [summary["arms"][arm]["all"]["contains"]]
     ]
+    if shares and (precision := summary.get("exam_precision", "bf16")) != "bf16":
+        shares.append(ROUNDED[language].format(precision))
     ratios = [f"{name} {ratio:.2f}" for name, ratio in summary["perplexity_ratio"].items()]
     return "; ".join(shares) or NOT_MEASURED[language], "; ".join(ratios) or NOT_MEASURED[language]
 

@@ -6,8 +6,9 @@ retrieval           the untouched model, with worked examples and the nearest do
 engraved_retrieval  the finished model, with the nearest documents
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -18,9 +19,11 @@ from ishibumi.exam.evaluate import FROM_MEMORY, STOP_TEXTS, UNTRAINED_ARMS, arm_
 from ishibumi.exam.questions import Question
 from ishibumi.exam.retrieval import Index, index_documents
 from ishibumi.models.chat_format import Message
-from ishibumi.models.load import LoadedModel, load_finished, load_model
+from ishibumi.models.load import LoadedModel, find_base, load_finished, load_model
 from ishibumi.models.packing import pack
 from ishibumi.settings import Arm, ExamSettings
+from ishibumi.training.asked import load_to_ask
+from ishibumi.training.fitting import reply_precision
 from ishibumi.use.show import list_documents
 
 MODELS: tuple[Arm, ...] = ("engraved", "base", "retrieval", "engraved_retrieval")
@@ -65,14 +68,21 @@ def load_models(run: Run) -> Models:
 
 def load_engraved(run: Run) -> LoadedModel:
     """The finished model, ready to answer. Raises ArtifactError where the run is not finished."""
-    return talking(load_finished(run.settings.model, run.run_dir))
+    return _loaded(run, partial(load_finished, run.settings.model, run.run_dir))
 
 
 def with_base(run: Run, engraved: LoadedModel) -> Models:
     """The finished model with what can be compared with it."""
-    base = talking(load_model(run.settings.model, run.base_dir))
+    base = _loaded(run, partial(load_model, run.settings.model, run.base_dir, None))
     share_equal_weights(engraved, base)
     return Models({"engraved": engraved, "base": base}, index_documents(list_documents(run)), run.settings.exam)
+
+
+def _loaded(run: Run, load: Callable[[torch.device], LoadedModel]) -> LoadedModel:
+    """What `load` gives on a device, with its matrices in the format in which an exam would be held here."""
+    model = run.settings.model
+    precision = reply_precision(run.settings, find_base(model.base, run.base_dir))
+    return talking(load_to_ask(load, model, precision))
 
 
 def talking(model: LoadedModel) -> LoadedModel:
