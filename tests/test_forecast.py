@@ -156,7 +156,7 @@ def test_weights_and_optimizer_are_counted_to_the_byte() -> None:
 
 
 def test_offloaded_moments_are_not_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ishibumi.training.forecast.PIECE", 100)
+    monkeypatch.setattr("ishibumi.training.small_adamw.PIECE", 256)
 
     def on_gpu(optimizer: str) -> Forecast:
         make = partial(empty_network, tiny.network("llama").config, "bfloat16", "cpu")
@@ -166,7 +166,9 @@ def test_offloaded_moments_are_not_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -
     network = tiny.network("llama")
     trained = sum(p.numel() for t in attach(network, chosen(targets=ALL), 1) for p in t.parameters)
     assert 0 <= small.optimizer - 8 * trained < 1000  # a gradient, three states of two bytes, a few scalars
-    assert 0 <= offloaded.optimizer - 12 * 100 < 1000
+    assert 0 <= offloaded.optimizer - 2 * (3 * 256 + 4) < 1000  # two buffers
+    assert 0 <= offloaded.waiting - 3 * trained + 2 * (3 * 256 + 4) < trained / 20  # and a few bytes a block
+    assert plain.waiting == small.waiting == 0
     assert offloaded.peak < small.peak < plain.peak
 
 

@@ -25,9 +25,17 @@ MANTISSA = 23  # bits of fp32
 LEAST_NORMAL = 1 << MANTISSA  # as bits; what is less counts as zero
 
 
+STATES = (torch.int8, torch.int8, torch.uint8, torch.int32)  # a master's rest, both moments, what each block shares
+
+
+def state_sizes(num_numbers: int) -> tuple[int, int, int, int]:
+    """How many of each of STATES so many numbers have."""
+    return num_numbers, num_numbers, num_numbers, -(-num_numbers // BLOCK)
+
+
 def state_bytes(num_numbers: int) -> int:
-    """Bytes of rest, moments and what blocks share, of so many numbers."""
-    return 3 * num_numbers + 4 * -(-num_numbers // BLOCK)
+    """Bytes of the states of so many numbers."""
+    return sum(size * kind.itemsize for size, kind in zip(state_sizes(num_numbers), STATES, strict=True))
 
 
 def chance(first_bw: torch.Tensor, second_bw: torch.Tensor, num_steps: torch.Tensor) -> torch.Tensor:
@@ -54,8 +62,7 @@ def coded(
     is_some_bw = second_bits_bw >= LEAST_NORMAL
     least = torch.where(is_some_bw, second_bits_bw, 0x7F000000).amin(1, keepdim=True) >> MANTISSA
     span = second_top - least + 1
-    first_width = FIRST_WIDTH - sum((span > limit).int() for limit in FIRST_LIMITS)
-    second_width = SECOND_WIDTH - sum((span > limit).int() for limit in SECOND_LIMITS)
+    first_width, second_width = _width(span, FIRST_WIDTH, FIRST_LIMITS), _width(span, SECOND_WIDTH, SECOND_LIMITS)
     shared = (first_top << 16) + (second_top << 8) + (first_width << 4) + second_width
 
     first_floor = _floor(first_top, first_width, FIRST_CODES)
@@ -83,6 +90,14 @@ def decoded(
 def _value(code_bw: torch.Tensor, top: torch.Tensor, width: torch.Tensor, num_codes: int) -> torch.Tensor:
     bits_bw = _bits(code_bw + _floor(top, width, num_codes), width)
     return torch.where(code_bw > 0, bits_bw, 0).view(torch.float32)
+
+
+def _width(span: torch.Tensor, most: int, limits: tuple[int, ...]) -> torch.Tensor:
+    """`most` bits of mantissa, less one for each limit that a block's span is above."""
+    width = torch.full_like(span, most)
+    for limit in limits:
+        width = width - (span > limit).int()
+    return width
 
 
 def _floor(top: torch.Tensor, width: torch.Tensor, num_codes: int) -> torch.Tensor:

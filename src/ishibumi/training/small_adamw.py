@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from ishibumi.training.compiler import has_compiler
-from ishibumi.training.eight_bits import BLOCK, chance, coded, decoded, state_bytes
+from ishibumi.training.eight_bits import BLOCK, STATES, chance, coded, decoded, state_bytes, state_sizes
 
 EPSILON = 1e-8
 PIECE = 2**25  # numbers of a matrix that are on the GPU at once: 0.1 GB of states
@@ -86,7 +86,7 @@ class SmallAdamW:
         for i, (p, rate, span) in enumerate(found):
             passes = self.is_offloaded and i not in stay
             where: dict[str, Any] = {"pin_memory": True} if passes else {"device": p.device}
-            sizes = zip(Passage.sizes(span.stop - span.start), Passage.KINDS, strict=True)
+            sizes = zip(state_sizes(span.stop - span.start), STATES, strict=True)
             pieces.append(Piece(p, rate, span, [torch.zeros(n, dtype=kind, **where) for n, kind in sizes], passes))
         return pieces
 
@@ -102,13 +102,13 @@ class SmallAdamW:
             if piece.parameter.grad is None:
                 continue
             moved = [tensor.view(-1)[piece.span] for tensor in (piece.parameter, piece.parameter.grad)]
-            states = [state.view(-1) for state in piece.states]
-            with (
-                self.passage.through(states)
-                if self.passage and piece.passes
-                else contextlib.nullcontext(states) as here
-            ):
-                self.move(*moved, *here, piece.rate, *told)
+            with self._here(piece) as states:
+                self.move(*moved, *states, piece.rate, *told)
+
+    def _here(self, piece: Piece) -> contextlib.AbstractContextManager[list[torch.Tensor]]:
+        """A piece's states, flat, where its numbers are; what becomes of them stays or goes back."""
+        states = [state.view(-1) for state in piece.states]
+        return self.passage.through(states) if self.passage and piece.passes else contextlib.nullcontext(states)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything but the parameters; the same wherever the states lie."""
@@ -148,21 +148,14 @@ def resident(sizes: Sequence[int], num_bytes: int) -> set[int]:
 class Passage:
     """Two buffers on a GPU through which states pass, on streams of their own: in, the step, out."""
 
-    KINDS = (torch.int8, torch.int8, torch.uint8, torch.int32)  # rest, first and second moment, what blocks share
-
     def __init__(self, device: torch.device) -> None:
         self.incoming, self.outgoing = torch.cuda.Stream(device), torch.cuda.Stream(device)
         self.buffers = [
-            [torch.empty(n, dtype=kind, device=device) for n, kind in zip(self.sizes(PIECE), self.KINDS, strict=True)]
+            [torch.empty(n, dtype=kind, device=device) for n, kind in zip(state_sizes(PIECE), STATES, strict=True)]
             for _ in range(2)
         ]
         self.is_free = [torch.cuda.Event() for _ in self.buffers]
         self.turn = 0
-
-    @staticmethod
-    def sizes(num_numbers: int) -> tuple[int, int, int, int]:
-        """Of the states of so many numbers."""
-        return num_numbers, num_numbers, num_numbers, -(-num_numbers // BLOCK)
 
     @contextlib.contextmanager
     def through(self, waiting: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
@@ -232,10 +225,10 @@ def move_in_8_bits(
     p, grad, rest, first, second = (tensor.view(-1, width) for tensor in (p, grad, rest, first, second))
     shared = shared.view(-1, 1)
     moments = decoded(first, second, shared)
-    master, *new = adamw(joined(p, rest), grad, *moments, rate, num_steps, betas, weight_decay)
-    random = chance(*new, num_steps)
+    master, exact_first, exact_second = adamw(joined(p, rest), grad, *moments, rate, num_steps, betas, weight_decay)
+    random = chance(exact_first, exact_second, num_steps)
     new_p, new_rest = parted(shortened(master, random), torch.int8)
-    new_first, new_second, new_shared = coded(*new, random)
+    new_first, new_second, new_shared = coded(exact_first, exact_second, random)
     stays = failed > 0
     p.copy_(torch.where(stays, p, new_p))
     rest.copy_(torch.where(stays, rest, new_rest))
