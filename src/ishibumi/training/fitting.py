@@ -12,6 +12,7 @@ from ishibumi.errors import UsageError
 from ishibumi.models.load import empty_network, head_size, number_format, pick_device, read_config
 from ishibumi.settings import ModelSettings, Settings, TrainSettings
 from ishibumi.training.compiled import WIDE
+from ishibumi.training.compiler import has_compiler
 from ishibumi.training.distributed import is_split, num_ranks
 from ishibumi.training.flops import seconds_at_best
 from ishibumi.training.forecast import Forecast, forecast
@@ -92,10 +93,11 @@ def resident_bytes(network: Any, settings: TrainSettings) -> int:
     """How much of an offloaded optimizer's states a GPU keeps beside the peak that is foretold; 0 for others.
 
     The network is there with its trained matrices, as the stage has prepared it. Plain layers are assumed, which keep
-    more than compiled ones, and by `recompute` "auto" that all keep it: where they do not fit, nothing is left.
+    more than compiled ones, and by `recompute` "auto" that all keep it: where they do not fit, nothing is left. Without
+    a compiler the update itself takes memory.
     """
     device = next(network.parameters()).device
-    if settings.optimizer != "offloaded" or device.type != "cuda" or is_split(network):
+    if settings.optimizer != "offloaded" or device.type != "cuda" or is_split(network) or not has_compiler(is_gpu=True):
         return 0
     config, precision = network.config, precision_on(settings.precision, device, is_split=False)
     found = forecast(
