@@ -16,7 +16,7 @@ BETAS = (0.9, 0.99)
 def one(
     weight: torch.Tensor, rate: float, decay: float, *, offloaded: bool = False
 ) -> tuple[nn.Parameter, SmallAdamW, torch.Tensor]:
-    parameter, failed = nn.Parameter(weight.bfloat16()), torch.zeros(())
+    parameter, failed = nn.Parameter(weight.bfloat16().clone()), torch.zeros(())
     groups = [{"params": [parameter], "lr": torch.tensor(rate)}]
     return parameter, SmallAdamW(groups, BETAS, decay, failed, offloaded=offloaded), failed
 
@@ -27,20 +27,20 @@ def masters(parameter: nn.Parameter, ours: SmallAdamW) -> torch.Tensor:
     return joined(parameter.detach(), rest.view(parameter.shape))
 
 
-def against_fp32(
+def against_exact(
     weight: torch.Tensor, gradient: Callable[[int], torch.Tensor], num_steps: int, rate: float, decay: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """How far masters move in 8 bits, and how far torch's AdamW moves them in fp32."""
+    """How far masters move in 8 bits, and how far torch's AdamW moves them in 64."""
     weight = weight.bfloat16()
     parameter, ours, _ = one(weight, rate, decay, offloaded=True)
-    master = nn.Parameter(weight.float())
+    master = nn.Parameter(weight.double())
     theirs = torch.optim.AdamW([master], lr=rate, betas=BETAS, weight_decay=decay)
     for step in range(num_steps):
         parameter.grad = gradient(step).bfloat16()
-        master.grad = parameter.grad.float()
+        master.grad = parameter.grad.double()
         ours.step()
         theirs.step()
-    return masters(parameter, ours) - weight.float(), master.detach() - weight.float()
+    return masters(parameter, ours) - weight.float(), (master.detach() - weight.double()).float()
 
 
 def test_a_master_is_its_bf16_number_and_a_rest() -> None:
@@ -87,11 +87,11 @@ def test_fifty_steps_are_those_of_adamw_in_fp32() -> None:
     ("decades", "most", "bias"),
     [(0, 0.025, 0.002), (2, 0.05, 0.01), (4, 0.08, 0.015), (6, 0.11, 0.03)],
 )
-def test_steps_in_8_bits_are_those_of_fp32_however_gradients_differ(decades: int, most: float, bias: float) -> None:
+def test_steps_in_8_bits_are_those_of_adamw_however_gradients_differ(decades: int, most: float, bias: float) -> None:
     torch.manual_seed(0)
     shape = (24, 256)
     size, mean = 1e-5 * 10 ** (decades * torch.rand(shape)), 0.3 * torch.randn(shape)  # within each block of 256
-    moved, wanted = against_fp32(
+    moved, wanted = against_exact(
         0.02 * torch.randn(shape), lambda _: size * (mean + torch.randn(shape)), num_steps=200, rate=1e-4, decay=0.1
     )
     assert float((moved - wanted).norm() / wanted.norm()) < most
@@ -100,22 +100,22 @@ def test_steps_in_8_bits_are_those_of_fp32_however_gradients_differ(decades: int
         assert share == pytest.approx(1, abs=max(bias, 0.01))
 
 
-def test_rows_that_seldom_get_a_gradient_move_as_in_fp32() -> None:
+def test_rows_that_seldom_get_a_gradient_move_as_in_adamw() -> None:
     torch.manual_seed(0)
 
     def gradient(_: int) -> torch.Tensor:
         return torch.randn(24, 256) * (torch.rand(24, 1) < 0.05)
 
-    moved, wanted = against_fp32(0.02 * torch.randn(24, 256), gradient, num_steps=200, rate=1e-4, decay=0.1)
+    moved, wanted = against_exact(0.02 * torch.randn(24, 256), gradient, num_steps=200, rate=1e-4, decay=0.1)
     assert float((moved - wanted).norm() / wanted.norm()) < 0.1
 
 
 def test_updates_far_below_a_master_of_24_bits_are_not_lost() -> None:
     # Near 1.5 such masters are 3e-5 apart; a step is 1e-6.
-    moved, wanted = against_fp32(
-        torch.full((16, 256), 1.5), lambda _: torch.ones(16, 256), num_steps=100, rate=1e-6, decay=0.1
+    moved, wanted = against_exact(
+        torch.full((16, 256), 1.5), lambda _: 1 + 0.1 * torch.randn(16, 256), num_steps=100, rate=1e-6, decay=0.1
     )
-    assert float(moved.mean()) == pytest.approx(float(wanted.mean()), rel=0.03)
+    assert float(moved.mean()) == pytest.approx(float(wanted.mean()), rel=0.02)
 
 
 def test_codes_keep_moments_within_a_step_and_the_mean_exact() -> None:
@@ -126,7 +126,7 @@ def test_codes_keep_moments_within_a_step_and_the_mean_exact() -> None:
     second[:, 0] = first[:, 0] = 0.0
     draws = [torch.randint(-(2**31), 2**31, (5, 256), dtype=torch.int32) for _ in range(400)]
     found = [decoded(*coded(first, second, draw)) for draw in draws]
-    for exact, name, steps in ((second, 1, (6, 5, 4, 3, 3)), (first, 0, (4, 4, 3, 3, 2))):
+    for exact, name, steps in ((second, 1, (6, 5, 4, 3, 3)), (first, 0, (4, 3, 3, 3, 2))):
         some = exact != 0
         values = torch.stack([pair[name] for pair in found])
         assert not values[:, ~some].any()
