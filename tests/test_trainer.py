@@ -228,7 +228,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_move(
     assert len(seen) == 2
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "small"])
+@pytest.mark.parametrize("optimizer", ["adamw", "small", "offloaded"])
 def test_no_step_moves_weights_after_one_that_failed(optimizer: str, model_dir: Callable[[str], Path]) -> None:
     settings = tiny.settings(targets=["up_proj", "embed_tokens"], optimizer=optimizer)
     ours = Optimizer(attach(tiny.load(model_dir("llama"), "bfloat16").network, settings, 1), settings)
