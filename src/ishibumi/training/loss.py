@@ -112,6 +112,7 @@ def _on_gpu(texts: _Part, head_VD: torch.Tensor, log_counts_V: torch.Tensor | No
                 grad_head += more
             else:
                 grad_head = more.float() if len(parts) > 1 else more
+        del made, grad_NV  # or the next part's logits and gradient would come on top of this one's gradient
     return nll_N, is_right_N, grad_hidden, grad_head
 
 
