@@ -1,5 +1,7 @@
 """The loss without logits equals PyTorch's cross-entropy on all logits, in value and gradient."""
 
+import weakref
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -124,3 +126,27 @@ def test_each_token_tells_whether_it_is_the_likeliest(dtype: torch.dtype, monkey
     assert value.item() == pytest.approx(float((wanted * weights).sum()), rel=0.01)
     assert torch.equal(right, logits.argmax(-1) == targets) and not right.all() and right.any()
     assert torch.equal(graded_cross_entropy(hidden, head, targets, weights, counts.log())[1], right)
+
+
+def test_on_a_gpu_a_parts_gradient_goes_before_the_next_parts_logits_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[torch.Tensor]] = []
+
+    def watched(
+        logits_NV: torch.Tensor, targets_N: torch.Tensor, weights_N: torch.Tensor, log_counts_V: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        assert all(grad() is None for grad in made)
+        found = logit_gradients(logits_NV, targets_N, weights_N, log_counts_V)
+        made.append(weakref.ref(found[2]))
+        return found
+
+    monkeypatch.setattr(loss_module, "_logit_gradients", lambda: watched)
+    monkeypatch.setattr(loss_module, "part_tokens", lambda _: 10)
+    hidden, head, targets, weights = inputs(torch.float32)
+    part = loss_module._Part(hidden.detach(), targets, weights)
+    nll_N, _, grad_hidden, grad_head = loss_module._on_gpu(part, head.detach(), None, True)
+    assert len(made) == 3
+    value, wanted_hidden, wanted_head = reference(hidden, head, targets, weights)
+    torch.testing.assert_close((nll_N * weights).sum(), value, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(grad_hidden / 7, wanted_hidden, rtol=1e-4, atol=1e-5)
+    assert grad_head is not None
+    torch.testing.assert_close(grad_head / 7, wanted_head, rtol=1e-4, atol=1e-5)

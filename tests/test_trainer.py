@@ -108,9 +108,14 @@ def test_a_step_in_many_passes_is_the_step_in_one(model_dir: Callable[[str], Pat
         torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_stopped_run_goes_on_bit_for_bit(dtype: str, model_dir: Callable[[str], Path], tmp_path: Path) -> None:
-    settings = tiny.settings(targets=["q_proj", "up_proj", "embed_tokens"], warmup_share=0.3, epochs=3)
+@pytest.mark.parametrize(
+    ("dtype", "optimizer"), [("float32", "adamw"), ("bfloat16", "adamw"), ("bfloat16", "offloaded")]
+)
+def test_a_stopped_run_goes_on_bit_for_bit(
+    dtype: str, optimizer: str, model_dir: Callable[[str], Path], tmp_path: Path
+) -> None:
+    targets = ["q_proj", "up_proj", "embed_tokens"]
+    settings = tiny.settings(targets=targets, warmup_share=0.3, epochs=3, optimizer=optimizer)
 
     def run(where: Path, stop_after: int | None = None) -> tuple[list[StepRecord], list[torch.Tensor]]:
         model = tiny.load(model_dir("gemma3"), dtype)
@@ -228,7 +233,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_move(
     assert len(seen) == 2
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "small"])
+@pytest.mark.parametrize("optimizer", ["adamw", "small", "offloaded"])
 def test_no_step_moves_weights_after_one_that_failed(optimizer: str, model_dir: Callable[[str], Path]) -> None:
     settings = tiny.settings(targets=["up_proj", "embed_tokens"], optimizer=optimizer)
     ours = Optimizer(attach(tiny.load(model_dir("llama"), "bfloat16").network, settings, 1), settings)

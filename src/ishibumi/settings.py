@@ -263,8 +263,8 @@ class TrainSettings(Section):
     )
     optimizer: Literal["adamw", "small", "offloaded"] = Field(
         default="adamw",
-        description="AdamW in fp32 (20 bytes a trained number), with bf16 moments and exact masters (10), or the same "
-        "with 6 of them in the CPU's memory (4 on a GPU)",
+        description="AdamW in fp32 (20 bytes a trained number), with bf16 moments and exact masters (10), or with "
+        "8-bit moments and masters of 24 bits (7), 3 of them in the CPU's memory where a GPU has no room for them",
     )
     vocabulary_sample: int = Field(
         default=0,

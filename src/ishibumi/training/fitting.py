@@ -13,6 +13,8 @@ from ishibumi.models.load import empty_network, head_size, number_format, pick_d
 from ishibumi.models.recorded import COLUMNS
 from ishibumi.settings import ModelSettings, Settings, TrainSettings
 from ishibumi.training.compiled import WIDE
+from ishibumi.training.compiler import has_compiler
+from ishibumi.training.distributed import is_split, num_ranks
 from ishibumi.training.flops import seconds_at_best
 from ishibumi.training.forecast import Forecast, forecast
 from ishibumi.training.precision import Precision, held_in, move_rounded, precision_on
@@ -79,7 +81,7 @@ def fitting_forecast(
         settings = settings.model_copy(update={"recompute": "full"})
         found = stage_forecast(model, directory, settings)
     if found.peak <= usable:
-        return found.with_turned(usable), settings
+        return found.with_turned(usable).with_resident(usable), settings
     for changes in _smaller(settings, on_gpu):
         smaller = stage_forecast(model, directory, settings.model_copy(update=changes))
         if smaller.peak <= usable:
@@ -90,6 +92,29 @@ def fitting_forecast(
     more = "Use several GPUs (torchrun), a smaller base model, or a machine with more memory."
     more_ja = "複数の GPU（torchrun）、小さな元モデル、またはメモリの多い機械を使ってください。"
     raise _too_large(stage, found, usable, more, more_ja)
+
+
+def resident_bytes(network: Any, settings: TrainSettings) -> int:
+    """How much of an offloaded optimizer's states a GPU keeps beside the peak that is foretold; 0 for others.
+
+    The network is there with its trained matrices, as the stage has prepared it. Plain layers are assumed, which keep
+    more than compiled ones, and by `recompute` "auto" that all keep it: where they do not fit, nothing is left. Without
+    a compiler the update itself takes memory.
+    """
+    device = next(network.parameters()).device
+    if settings.optimizer != "offloaded" or device.type != "cuda" or is_split(network) or not has_compiler(is_gpu=True):
+        return 0
+    config, precision = network.config, precision_on(settings.precision, device, is_split=False)
+    found = forecast(
+        partial(empty_network, config, "bfloat16", "cpu"),
+        config.num_hidden_layers,
+        settings.model_copy(update={"precision": precision}),
+        is_gpu=True,
+        num_ranks=num_ranks(),
+    )
+    free_now = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)  # others may use the GPU, too
+    usable = min(usable_bytes(device, settings.gpu_gib), free_now)
+    return found.with_turned(usable).resident_bytes(usable)
 
 
 def _smaller(settings: TrainSettings, on_gpu: bool) -> Iterator[dict[str, Any]]:

@@ -100,7 +100,7 @@ Made = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]
 def _on_gpu(texts: _Part, head_VD: torch.Tensor, log_counts_V: torch.Tensor | None, head_trains: bool) -> Made:
     grad_hidden, nll_N, is_right_N = _empty(texts)
     grad_head: torch.Tensor | None = None
-    parts = texts.split(max(128, GPU_LOGITS // len(head_VD) // 128 * 128))
+    parts = texts.split(part_tokens(len(head_VD)))
     for place, part in parts:
         texts_and_words = part.targets_N, part.weights_N, log_counts_V
         made = _logit_gradients()(F.linear(part.hidden_ND, head_VD), *texts_and_words)  # no name: the logits go
@@ -112,7 +112,13 @@ def _on_gpu(texts: _Part, head_VD: torch.Tensor, log_counts_V: torch.Tensor | No
                 grad_head += more
             else:
                 grad_head = more.float() if len(parts) > 1 else more
+        del made, grad_NV  # or the next part's logits and gradient would come on top of this one's gradient
     return nll_N, is_right_N, grad_hidden, grad_head
+
+
+def part_tokens(num_words: int) -> int:
+    """Of how many tokens a GPU has all logits at once."""
+    return max(128, GPU_LOGITS // num_words // 128 * 128)
 
 
 def _empty(texts: _Part) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

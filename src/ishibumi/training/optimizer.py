@@ -23,7 +23,8 @@ BETAS = (0.9, 0.99)  # few steps: the second moment must settle within them
 class Optimizer:
     """AdamW with a learning rate for each trainable, over masters of its parameters. Nothing here waits for a GPU."""
 
-    def __init__(self, trainables: Sequence[Trainable], settings: TrainSettings) -> None:
+    def __init__(self, trainables: Sequence[Trainable], settings: TrainSettings, resident_bytes: int = 0) -> None:
+        """`resident_bytes` of what is offloaded stay on the GPU."""
         self.settings = settings
         self.pairs: list[tuple[nn.Parameter, torch.Tensor]] = []
         self.names: list[str] = []  # of each pair's module
@@ -46,8 +47,10 @@ class Optimizer:
         with_rates = [{"params": masters, "lr": rates[peak], "peak": peak} for peak, masters in groups.items()]
         self.adamw: torch.optim.AdamW | SmallAdamW
         if is_small and all(p.dtype == torch.bfloat16 for p, _ in self.pairs):
-            offloaded = settings.optimizer == "offloaded"
-            self.adamw = SmallAdamW(with_rates, BETAS, settings.weight_decay, self.failed, offloaded=offloaded)
+            decay, offloaded = settings.weight_decay, settings.optimizer == "offloaded"
+            self.adamw = SmallAdamW(
+                with_rates, BETAS, decay, self.failed, offloaded=offloaded, resident_bytes=resident_bytes
+            )
         else:
             is_gpu, decay = device.type == "cuda", settings.weight_decay
             self.adamw = torch.optim.AdamW(with_rates, betas=BETAS, weight_decay=decay, fused=True, capturable=is_gpu)
@@ -55,8 +58,8 @@ class Optimizer:
 
     @property
     def is_offloaded(self) -> bool:
-        """Whether what AdamW keeps comes from the CPU's memory piece by piece."""
-        return isinstance(self.adamw, SmallAdamW) and self.adamw.passage is not None
+        """Whether a GPU's memory is short: what it has no room for comes from the CPU's piece by piece."""
+        return isinstance(self.adamw, SmallAdamW) and self.adamw.is_offloaded
 
     def collect_gradients(self) -> None:
         """Add the model's gradients to the masters' in fp32; call it after every backward pass."""

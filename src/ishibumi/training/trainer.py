@@ -19,6 +19,7 @@ from ishibumi.training.attention import masked_attention
 from ishibumi.training.batches import Plan
 from ishibumi.training.checkpoint import load_checkpoint, save_checkpoint
 from ishibumi.training.distributed import first_says, full, num_ranks, rank, share_of_rows, sum_gradients
+from ishibumi.training.fitting import resident_bytes
 from ishibumi.training.flops import flops_in_8_bits, flops_per_token, seconds_at_best
 from ishibumi.training.knowing import Knowing
 from ishibumi.training.optimizer import Optimizer
@@ -85,7 +86,7 @@ def train(
     is told while the next one runs.
     """
     device = next(network.parameters()).device
-    optimizer = Optimizer(trainables, settings)
+    optimizer = Optimizer(trainables, settings, resident_bytes(network, settings))
     pace = Pace(plan.num_steps, settings)
     knowing, probe = Knowing(plan.store), Probe(network, plan, settings.tokens_per_pass)
     kept = {"optimizer": optimizer, "pace": pace, "knowing": knowing, "probe": probe}
