@@ -1,7 +1,7 @@
 """Views and questions from documents, by rules alone: [Document] → [Item].
 
 No other model is needed. What a document yields depends on that document, the settings and the seed; then questions
-are left out whose answer half of the other documents give as well.
+are left out that have another answer elsewhere, or whose answer half of the other documents give as well.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from ishibumi.corpus.documents import Document
 from ishibumi.knowledge import read_en, read_ja
+from ishibumi.knowledge.ambiguous import without_two_answers
 from ishibumi.knowledge.asking import ask
 from ishibumi.knowledge.checks import check_items
 from ishibumi.knowledge.items import OPEN, Item, is_unknown
@@ -25,7 +26,8 @@ def make_items(
 ) -> list[Item]:
     """The items of all documents, document by document, views before questions."""
     settings = {"views_per_document": views_per_document, "wordings_per_fact": wordings_per_fact, "seed": seed}
-    return without_common_answers([i for d in documents for i in items_of(d, **settings)[0]], len(documents))
+    items = [i for d in documents for i in items_of(d, **settings)[0]]
+    return without_common_answers(without_two_answers(items), len(documents))
 
 
 def without_common_answers(items: Sequence[Item], num_documents: int) -> list[Item]:
