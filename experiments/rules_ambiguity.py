@@ -2,8 +2,8 @@
 
 python experiments/rules_ambiguity.py ITEMS.jsonl …
 
-«asked with another answer»: the same question elsewhere. «fits another fact»: keywords that all stand in the sentence or
-the keywords of another fact which the same question word asks for.
+«asked with another answer»: the same question elsewhere. «fits another fact»: keywords that all stand in the sentence
+or the keywords of another fact which the same question word asks for.
 """
 
 import random

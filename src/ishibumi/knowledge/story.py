@@ -30,8 +30,9 @@ FORMS = {
 NAMED = ("country", "organisation", "side", "person", "name", "place")
 SIDES = (("country",), ("side", "name", "place"), ("organisation",))  # the first surely, others in the title
 NUM_MAIN = 3
-NUMBER_KINDS = ("number", "time", "minute", "count", "percent", "money")
+NUMBER_KINDS = ("number", "label", "time", "minute", "count", "percent", "money")
 NUM_NEAR = 6
+ATTRIBUTE = "attribute"  # the rule of questions that name their subject
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,9 @@ def make_story(
         counts[name, kind] += 4 * (name in title) + 2 * (name in facts[0].sentence) - (kind == "place")
     ranked = [key for key, _ in counts.most_common()]
     sides = _sides(ranked, title) if any(fact.kind == "score" for fact in facts) else ()
-    main = sides or tuple(name for name, _ in ranked[:NUM_MAIN])
+    opening = title + facts[0].sentence if facts else title  # a name of a list further down is one of many
+    main = sides or tuple(name for name, _ in ranked if name in opening)[:NUM_MAIN]
+    main = main or tuple(name for name, _ in ranked[:NUM_MAIN])
     dates: list[str] = []
     if date:
         short = f"{date.month}月{date.day}日" if language == "ja" else f"{date.day} {date:%B}"
