@@ -106,7 +106,8 @@ def _telling(story: Story, fact: Fact) -> list[str] | None:
     beside = [f for f in story.facts if f.sentence == fact.sentence and f.word != fact.word]
     if any(f.sentence == fact.sentence for f in rivals):
         beside = [f for f in beside if f.answer in fact.near]
-    return [f.answer for f in beside if not _tells(f.answer, fact.answer) and not holds(others, f.answer)]
+    own = [f.answer for f in beside if not _tells(f.answer, fact.answer) and not holds(others, f.answer)]
+    return [next((word for word in fact.near if holds(word, answer)), answer) for answer in own]  # «number 6», not «6»
 
 
 def _keywords(story: Story, fact: Fact, telling: list[str] | None, rng: random.Random) -> str:
@@ -118,7 +119,10 @@ def _keywords(story: Story, fact: Fact, telling: list[str] | None, rng: random.R
         return ""
     words = [near[0], *rng.sample(near[1:], min(len(near) - 1, rng.choice((0, 1, 1, 2))))]
     words += [rng.choice(telling)] if telling and not set(telling) & set(words) else []
-    words = list(dict.fromkeys([*words, *rng.sample(names, min(len(names), rng.choice((1, 2)) if telling else 2))]))
+    first = rng.choice([n for n in names if n in story.title] or names)
+    others = [n for n in names if n != first]
+    others = rng.sample(others, min(len(others), rng.choice((0, 1)) if telling else 1))
+    words = list(dict.fromkeys([*words, first, *others]))
     rng.shuffle(words)
     joint = rng.choice(JOINTS[story.language])
     asking = rng.choice(KEYWORDS[story.language]).format(w=fact.word)

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 
 import lemminflect
 
-from ishibumi.knowledge.english import WEAK, Span
-from ishibumi.knowledge.questions_en import ACTORS, AUXILIARIES
+from ishibumi.knowledge.english import Span
+from ishibumi.knowledge.questions_en import ACTORS
 from ishibumi.knowledge.story import ATTRIBUTE, Wording
 
 FIGURES = ("label", "count", "money", "percent")
 OF_AN_EVENT = re.compile(r"\b(?:in|at|on|by|from|to|until|after|before|since|of)(?: the)? $")
-NOUN = re.compile(r"\b([a-z]{3,})( of| is| was|:)? (?:(?:about|around|over|nearly|only) )?$")
+NOUN = re.compile(r"(?:\ban? ([a-z]{3,}) of|\b([a-z]{3,})( is| was|:)?) (?:(?:about|around|over|nearly|only) )?$")
 MEASURED = ("cost", "price", "age", "measure", "weight")  # nouns also where no «of» or «is» shows it
 WITH = re.compile(
     r" of |,? who [a-z]+ (?:for|at|with) (?:the )?|(?:,| is| was) an? [a-z -]+ (?:of|at|for|with) (?:the )?"
@@ -36,7 +36,7 @@ def attributes_of(sentence: str, span: Span, spans: Sequence[Span], answer: str)
         yield from (Wording(ATTRIBUTE, form.format(a=noun, s=subject.text), told) for form in asked)
     elif is_member(sentence, subject, spans) and span.kind == "organisation":
         told = f"{subject.text} is with {answer}."
-        asked = ("which organisation is {s} with?", "where does {s} belong?", "who is {s} with?", "{s}: organisation?")
+        asked = ("which organisation is {s} with?", "where does {s} belong?", "{s}: organisation?", "{s} organisation")
         yield from (Wording(ATTRIBUTE, form.format(s=subject.text), told) for form in asked)
 
 
@@ -72,8 +72,7 @@ def _attribute(sentence: str, span: Span) -> str:
     if span.kind == "label":
         return "" if OF_AN_EVENT.search(before) else re.sub("^no$", "number", re.split(r"\W", span.text.lower())[0])
     found = NOUN.search(before)
-    if not found or found[1] in WEAK | AUXILIARIES:
+    if not found:
         return ""
-    lemmas = lemminflect.getAllLemmas(found[1])
-    noun = lemmas.get("NOUN", ("",))[0]
-    return noun if found[2] or "VERB" not in lemmas or noun in MEASURED else ""
+    noun = lemminflect.getAllLemmas(found[1] or found[2]).get("NOUN", ("",))[0]
+    return noun if found[1] or found[3] or noun in MEASURED else ""

@@ -78,8 +78,8 @@ POINTING = frozenset(
 class Span:
     """Something to ask for: `text` = sentence[start:end], and its kind.
 
-    Kinds: person, organisation, place, facility, side, name, label («Room 101», which names), date, time, score, minute,
-    money, percent, count.
+    Kinds: person, organisation, place, facility, side, name, label («Room 101», which names), date, time, score,
+    minute, money, percent, count.
     """
 
     start: int
