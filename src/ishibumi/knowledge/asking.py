@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from ishibumi.knowledge.checks import comparable, holds
-from ishibumi.knowledge.story import ATTRIBUTE, Fact, Story, Wording
+from ishibumi.knowledge.story import BY_NAME, Fact, Story, Wording
 
 HOLE_SHARE = 0.25  # of the facts that can be asked for otherwise too
 ALONE_SHARE = 0.5  # of the questions that name their subject and need no context
@@ -62,7 +62,7 @@ def ask(story: Story, *, wordings_per_fact: int, rng: random.Random) -> list[Ask
         fitting = [s for s in story.subjects if not _tells(s, fact.answer)] or [""]
         rng.shuffle(fitting)
         for n, wording in enumerate(_wordings(story, fact, wordings_per_fact, rng)):
-            is_named = wording.rule == ATTRIBUTE and rng.random() < ALONE_SHARE
+            is_named = wording.rule == BY_NAME and rng.random() < ALONE_SHARE
             text = _placed(story.language, "" if is_named else fitting[n % len(fitting)], wording, rng)
             out.append(Asked(wording.rule, text, fact, wording.told))
         telling = _telling(story, fact)
@@ -74,8 +74,8 @@ def ask(story: Story, *, wordings_per_fact: int, rng: random.Random) -> list[Ask
 
 def _wordings(story: Story, fact: Fact, count: int, rng: random.Random) -> list[Wording]:
     """Natural wordings first, again in other contexts; holes where there are none, fewer of them."""
-    natural = [w for w in fact.wordings if len(w.text) <= LONG[story.language] and w.rule != ATTRIBUTE]
-    attributes = [w for w in fact.wordings if w.rule == ATTRIBUTE]
+    natural = [w for w in fact.wordings if len(w.text) <= LONG[story.language] and w.rule != BY_NAME]
+    attributes = [w for w in fact.wordings if w.rule == BY_NAME]
     same_kind = {f.answer for f in story.facts if f.kind == fact.kind}
     is_where = fact.kind != "facility" or re.search("〔　〕で|[Aa]t (?:the )?____", fact.hole)
     if len(same_kind) == 1 and is_where and fact.kind in ONLY[story.language]:
@@ -97,9 +97,10 @@ def _placed(language: str, subject: str, wording: Wording, rng: random.Random) -
 def _telling(story: Story, fact: Fact) -> list[str] | None:
     """Names and figures of the fact's sentence that no rival's sentence has; None where the fact has no rival.
 
-    A rival is a fact that the same question word asks for. One in the same sentence leaves what is nearer to the fact.
+    A rival is a fact of the same kind, or that the same question word asks for. One in the same sentence leaves what is
+    nearer to the fact.
     """
-    rivals = [f for f in story.facts if f.word == fact.word and f.answer != fact.answer]
+    rivals = [f for f in story.facts if (f.word == fact.word or f.kind == fact.kind) and f.answer != fact.answer]
     if not rivals:
         return None
     others = " ".join({f.sentence for f in rivals if f.sentence != fact.sentence})

@@ -12,7 +12,7 @@ import lemminflect
 
 from ishibumi.knowledge.english import Span
 from ishibumi.knowledge.questions_en import ACTORS
-from ishibumi.knowledge.story import ATTRIBUTE, Wording
+from ishibumi.knowledge.story import BY_NAME, Wording
 
 FIGURES = ("label", "count", "money", "percent")
 OF_AN_EVENT = re.compile(r"\b(?:in|at|on|by|from|to|until|after|before|since|of)(?: the)? $")
@@ -33,11 +33,11 @@ def attributes_of(sentence: str, span: Span, spans: Sequence[Span], answer: str)
     if span.kind in FIGURES and (noun := _attribute(sentence, span)):
         told = f"The {noun} of {subject.text} is {answer}."
         asked = ("what is the {a} of {s}?", "which {a} does {s} have?", "what is {s}'s {a}?", "{s}: {a}?", "{s} {a}")
-        yield from (Wording(ATTRIBUTE, form.format(a=noun, s=subject.text), told) for form in asked)
+        yield from (Wording(BY_NAME, form.format(a=noun, s=subject.text), told) for form in asked)
     elif is_member(sentence, subject, spans) and span.kind == "organisation":
         told = f"{subject.text} is with {answer}."
         asked = ("which organisation is {s} with?", "where does {s} belong?", "{s}: organisation?", "{s} organisation")
-        yield from (Wording(ATTRIBUTE, form.format(s=subject.text), told) for form in asked)
+        yield from (Wording(BY_NAME, form.format(s=subject.text), told) for form in asked)
 
 
 def role_of(sentence: str, spans: Sequence[Span]) -> tuple[str, Span, tuple[Wording, ...]] | None:
@@ -48,7 +48,7 @@ def role_of(sentence: str, spans: Sequence[Span]) -> tuple[str, Span, tuple[Word
     name = re.escape(subject.text)
     found = re.search(name + ROLE_BEHIND, sentence) or re.search(ROLE_BEFORE + name, sentence)
     asked = ("what is {s}'s role?", "what is the role of {s}?", "what is {s}?", "{s}: role?")
-    wordings = tuple(Wording(ATTRIBUTE, form.format(s=subject.text)) for form in asked)
+    wordings = tuple(Wording(BY_NAME, form.format(s=subject.text)) for form in asked)
     return (found[1], subject, wordings) if found else None
 
 

@@ -16,7 +16,7 @@ from ishibumi.knowledge.asking import ask
 from ishibumi.knowledge.checks import check_items
 from ishibumi.knowledge.items import OPEN, Item, is_unknown
 from ishibumi.knowledge.open_questions import OPEN_SHARE, open_questions
-from ishibumi.knowledge.story import ATTRIBUTE
+from ishibumi.knowledge.story import BY_NAME
 from ishibumi.knowledge.views import views_of
 
 MAX_GIVING = 3  # so many documents may give an answer in any case
@@ -44,7 +44,7 @@ def without_common_answers(items: Sequence[Item], num_documents: int) -> list[It
         share = 0.5 if any(c.isdecimal() for c in answer) else 0.25
         return num_giving[answer] > max(MAX_GIVING, share * num_documents)
 
-    return [i for i in items if i.kind == "view" or is_unknown(i) or i.rule == ATTRIBUTE or not is_common(i.answer)]
+    return [i for i in items if i.kind == "view" or is_unknown(i) or i.rule == BY_NAME or not is_common(i.answer)]
 
 
 def items_of(

@@ -32,7 +32,7 @@ SIDES = (("country",), ("side", "name", "place"), ("organisation",))  # the firs
 NUM_MAIN = 3
 NUMBER_KINDS = ("number", "label", "time", "minute", "count", "percent", "money")
 NUM_NEAR = 6
-ATTRIBUTE = "attribute"  # the rule of questions that name their subject
+BY_NAME = "by_name"  # the rule of questions that name their subject
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def make_story(
         counts[name, kind] += 4 * (name in title) + 2 * (name in facts[0].sentence) - (kind == "place")
     ranked = [key for key, _ in counts.most_common()]
     sides = _sides(ranked, title) if any(fact.kind == "score" for fact in facts) else ()
-    listed = {fact.sentence for fact in facts if any(w.rule == ATTRIBUTE for w in fact.wordings)}
+    listed = {fact.sentence for fact in facts if any(w.rule == BY_NAME for w in fact.wordings)}
     if 2 * len(listed) > len({fact.sentence for fact in facts}):  # a name of a list is one of many
         ranked = [key for key in ranked if key[0] in title + facts[0].sentence] or ranked
     main = sides or tuple(name for name, _ in ranked[:NUM_MAIN])
