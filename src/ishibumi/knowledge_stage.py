@@ -46,10 +46,10 @@ def make_knowledge(run: Run, *, watch: Watch = SILENT) -> Artifact:
         write_jsonl(directory / "items.jsonl", map(asdict, kept))
         write_jsonl(directory / HELD_OUT_FILE, map(asdict, held_out))
         kinds = {kind: sum(item.kind == kind for item in kept) for kind in ("view", "question")}
-        left_out = {"another answer elsewhere": len(items) - len(clear), "common answer": len(clear) - len(telling)}
-        refused = counts.pop("refused") + Counter(left_out)
-        unused = {"left_out_as_exam_wording": len(leaked), "kept_for_exam": len(unleaked) - len(kept)}
-        return {**kinds, "refused": dict(refused), **counts, **unused}
+        refused = counts.pop("refused") + Counter({"another answer elsewhere": len(items) - len(clear)})
+        refused += Counter({"common answer": len(clear) - len(telling)})
+        left_out = {"left_out_as_exam_wording": len(leaked), "kept_for_exam": len(unleaked) - len(kept)}
+        return {**kinds, "refused": dict(refused), **counts, **left_out}
 
     writes_itself = "model" in settings.generator
     base = base_identity(settings.model.base or run.settings.model.base, run.base_dir) if writes_itself else None

@@ -104,11 +104,12 @@ def _telling(story: Story, fact: Fact) -> list[str] | None:
     if not rivals:
         return None
     others = " ".join({f.sentence for f in rivals if f.sentence != fact.sentence})
-    beside = [f for f in story.facts if f.sentence == fact.sentence and f.word != fact.word]
+    beside = [f for f in story.facts if f.sentence == fact.sentence and f.word != fact.word and f.kind != "role"]
     if any(f.sentence == fact.sentence for f in rivals):
         beside = [f for f in beside if f.answer in fact.near]
-    own = [f.answer for f in beside if not _tells(f.answer, fact.answer) and not holds(others, f.answer)]
-    return [next((word for word in fact.near if holds(word, answer)), answer) for answer in own]  # «number 6», not «6»
+    own = [f for f in beside if not _tells(f.answer, fact.answer) and not holds(others, f.answer)]
+    named = {f.answer: f"{f.word.removeprefix('which ')} {f.answer}" for f in own if f.kind == "label"}  # «number 6»
+    return [next((w for w in fact.near if holds(w, f.answer)), named.get(f.answer, f.answer)) for f in own]
 
 
 def _keywords(story: Story, fact: Fact, telling: list[str] | None, rng: random.Random) -> str:

@@ -152,7 +152,7 @@ def _kind(name: str, text: str) -> str:
     if BODY.search(name):
         return "organisation"
     if re.search(
-        rf"\b(?:{TITLES})\.? {whole}\b|\b{whole}(?:,? aged? \d|, \d\d,|, who\b| of [{UPPER}][^.,]* (?:is|was) an? )",
+        rf"\b(?:{TITLES})\.? {whole}\b|\b{whole}(?:,? aged? \d|, \d\d,|, who\b| of [{UPPER}\d][^,]* (?:is|was) an? )",
         text,
     ):
         return "person"
@@ -160,7 +160,7 @@ def _kind(name: str, text: str) -> str:
         return "facility" if parts[-1] in FACILITY_END else "place"
     if re.search(rf"\b(?:in|at|near|outside|across) (?:the )?{whole}\b", text):
         return "place"
-    if re.search(rf"\b(?:is|was) {whole}, an? [a-z]+ of [{UPPER}]", text):
+    if re.search(rf"\b(?:is|was) {whole}, an? [a-z]+ of [{UPPER}\d]", text):
         return "person"
     if re.search(rf"(?:[{UPPER}]\S+|, an? [a-z]+) of {whole}\b|\bwho (?:plays|works) (?:for|at) {whole}\b", text):
         return "organisation"

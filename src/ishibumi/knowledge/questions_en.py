@@ -66,8 +66,9 @@ def _part(sentence: str, start: int, text: str, spans: Sequence[Span]) -> Part:
     lead = next((s for s in spans if s.start == begins and s.kind in ACTORS), None)
     told = re.match(r" ([a-z]+) (\S.*)", text[lead.end - start :]) if lead else None
     is_named = any(s.start == start and s.kind in ACTORS for s in spans)
-    found = (lead, told[1], told[2]) if told and _is_finite(told[1]) else ()
-    return Part(start, text, *found, is_named=is_named)
+    if told and _is_finite(told[1]):
+        return Part(start, text, lead, told[1], told[2], is_named)
+    return Part(start, text, is_named=is_named)
 
 
 @lru_cache(maxsize=20_000)
