@@ -64,7 +64,8 @@ def attributes_of(clause: Clause, i: int, e: Entity, subject: str) -> Iterator[W
         noun = "所属" if clause.phrases[i + 1].content.startswith(("所属", "在籍", "勤務")) else ""
     else:
         noun = ""
-    if noun and subject and subject not in (noun, e.answer) and not POINTING.match(subject):
+    is_own = len(subject) > 1 and any(subject in p.content for p in clause.phrases)  # of this clause
+    if noun and is_own and subject not in (noun, e.answer) and not POINTING.match(subject):
         for form in ("{s}の{a}は？", "{s}の{a}は{w}ですか？", "{s} {a}", "{s}、{a}は？"):
             text = form.format(s=subject, a=noun, w=e.word)
             yield Wording(BY_NAME, text, f"{subject}の{noun}は{e.answer}だ。")
