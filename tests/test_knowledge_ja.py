@@ -217,3 +217,15 @@ def test_faulty_items_are_refused_and_counted() -> None:
         "answer not in the document": 1,
         "figure not in the document": 1,
     }
+
+
+def test_lines_of_a_list_are_asked_about_by_their_own_name() -> None:
+    text = "背番号10は山田太郎で、FC東京に所属する。高橋健一は背番号が7である。モデルA500の価格は300円である。"
+    document = Document("d", text, "あおばの名簿", dt.date(2031, 5, 9), "ja", "d:1")
+    assert wordings(document) >= {
+        ("by_name", "山田太郎の背番号は？", "10"),
+        ("by_name", "山田太郎の所属はどこですか？", "FC東京"),
+        ("in_place", "背番号10は山田太郎で、どこに所属しますか？", "FC東京"),
+        ("by_name", "モデルA500の価格は？", "300円"),
+        ("attribute", "モデルA500の価格は何円ですか？", "300円"),
+    }

@@ -14,6 +14,7 @@ from ishibumi.corpus.read import iterate_documents
 from ishibumi.corpus_stage import SILENT, Watch, stage_path
 from ishibumi.exam_stage import free_wordings, own_questions
 from ishibumi.joint_stage import existing, fingerprint_of, made_together
+from ishibumi.knowledge.ambiguous import without_two_answers
 from ishibumi.knowledge.generator import items_of, without_common_answers
 from ishibumi.knowledge.held_out import hold_out
 from ishibumi.knowledge.items import HELD_OUT_FILE, Item
@@ -37,14 +38,16 @@ def make_knowledge(run: Run, *, watch: Watch = SILENT) -> Artifact:
     def work(directory: Path) -> dict[str, Any]:
         documents = list(trained_documents(run))
         items, counts = _made_items(run, documents, watch)
-        telling = without_common_answers(items, len(documents))
+        clear = without_two_answers(items)
+        telling = without_common_answers(clear, len(documents))
         asked = [*(q.question for q in own_questions(run)), *free_wordings(run)]
         unleaked, leaked = remove_leaks(telling, asked)
         kept, held_out = hold_out(unleaked, share=share, seed=run.settings.seed)
         write_jsonl(directory / "items.jsonl", map(asdict, kept))
         write_jsonl(directory / HELD_OUT_FILE, map(asdict, held_out))
         kinds = {kind: sum(item.kind == kind for item in kept) for kind in ("view", "question")}
-        refused = counts.pop("refused") + Counter({"common answer": len(items) - len(telling)})
+        refused = counts.pop("refused") + Counter({"another answer elsewhere": len(items) - len(clear)})
+        refused += Counter({"common answer": len(clear) - len(telling)})
         left_out = {"left_out_as_exam_wording": len(leaked), "kept_for_exam": len(unleaked) - len(kept)}
         return {**kinds, "refused": dict(refused), **counts, **left_out}
 

@@ -295,6 +295,7 @@ TEXT: dict[str, tuple[str, str]] = {
     "refused_another document may answer": ("another document may answer it", "ほかの文書に答えがあるかもしれない"),
     "refused_another language": ("another language", "別の言語"),
     "refused_answer not in the document": ("answer not in the document", "答えが文書にない"),
+    "refused_another answer elsewhere": ("has another answer elsewhere", "別の箇所に別の答えがある質問"),
     "refused_common answer": ("answer that many documents give", "多くの文書に共通する答え"),
     "refused_copy of the document": ("copy of the document", "文書の丸写し"),
     "refused_document too long for the writing model": (

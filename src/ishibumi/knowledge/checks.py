@@ -44,6 +44,13 @@ def figures(text: str) -> set[str]:
     return {*re.findall(r"\d+(?:\.\d+)?", text), *("-".join(sorted(pair)) for pair in pairs)}
 
 
+def holds(text: str, answer: str) -> bool:
+    """Whether the text has the answer; a bare number stands alone in it, so that 2026 does not hold 2."""
+    if re.fullmatch(r"\d{1,3}", answer):
+        return answer in figures(text)
+    return comparable(answer) in comparable(text)
+
+
 @dataclass(frozen=True)
 class _Source:
     """What items are held against: the document as it is compared, its Latin words and its numbers."""
@@ -130,7 +137,7 @@ def _fault_of_question(item: Item, source: _Source, language: str) -> str:
     answer = comparable(item.answer)
     if not answer or not (is_open(item) or _stands_in(item.answer, source)):
         return "answer not in the document"
-    if answer in comparable(item.text):
+    if holds(item.text, item.answer):
         return "question holds its answer"
     if len(item.answer) > (MAX_OPEN_CHARACTERS if is_open(item) else MAX_ANSWER_CHARACTERS)[language]:
         return "long answer"

@@ -163,6 +163,8 @@ def _continues(last: Phrase, t: Token) -> bool:
     """Whether word `t` belongs to the phrase before it."""
     before = (last.tail or last.words)[-1]
     if t.pos[0] == "動詞" and not t.kind:
+        if last.tail and t.lemma == "ある" and before.text == "で" and before.pos[0] == "助動詞":
+            return True  # 7である
         if last.tail:
             beside = not last.is_noun and t.lemma in BESIDE_VERBS
             return beside and t.pos[1] == "非自立可能" and before.text in ("て", "で")

@@ -19,7 +19,12 @@ COUNT = (
     r"(?:\d+(?:,\d{3})*(?:\.\d+)?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|"
     r"sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|ninety)(?: (?:hundred|[mb]illion|thousand))?"
 )
+LABELS = (
+    "number|group|no|room|article|chapter|section|page|version|minute|line|gate|platform|route|flight|item|step|part|volume|"
+    "issue|figure|table|paragraph|rule|level|floor|phase|unit|round|grade|model|class|stage|district|box|bus"
+)
 FIGURES = re.compile(
+    rf"(?P<label>(?<![\w-])(?:{LABELS})\b\.? (?:\d+(?:\.\d+)*(?:\+\d+)?(?![\w–%-]|,\d)|(?-i:[B-HJ-Z]|A(?! ))\b))|"
     r"(?P<date>(?:the )?(?:early|late|mid)[ -](?:1[0-9]|20)\d\ds?|the (?:1[0-9]|20)\d0s|"
     rf"(?:{WEEKDAY},? )?\d{{1,2}}(?:st|nd|rd|th)? {MONTH}(?:,? \d{{4}})?|"
     rf"(?:{WEEKDAY},? )?{MONTH} \d{{1,2}}(?:st|nd|rd|th)?(?!\d)(?:, \d{{4}})?|{MONTH} \d{{4}}|"
@@ -33,16 +38,23 @@ FIGURES = re.compile(
     rf"|(?P<count>(?<![\w-]){COUNT}([ -][a-z]{{3,}})?\b)",
     re.IGNORECASE,
 )
-INNER = r"(?:of the|of|de la|de|da|do|van der|van|von|der|di|del|la|le|al|bin)"
+UPPER = "A-Z" + "".join(c for c in map(chr, range(0xC0, 0x250)) if c.isupper())
+INNER = r"(?:&|0\d|of the|of|de la|de|da|do|van der|van de|van|von|der|di|del|la|le|al|bin)"
 NAME = re.compile(
-    rf"\b[A-Z](?:[\w&.-]|['’](?!s\b))*(?<![.'’-])(?:(?: {INNER})? [A-Z][\w&-]*(?:['’][A-Z]\w*)?)*"
-    r"(?: \d{1,3}(?![\d–+-]|\w| [a-z]))?"
+    rf"(?:(?<=[a-z] )\d{{1,2}}\. )?\b[{UPPER}](?:[\w&.-]|['’](?!s\b))*(?<![.'’-])"  # 1. FC Köln
+    rf"(?:(?: {INNER})?(?: St\.)? [{UPPER}][\w&-]*(?:['’](?!s\b)\w+)?)*"
+    r"(?: 0\d\b| \d{1,3}(?![\d–+-]|\w| [a-z]))?"
 )
 FACILITY_END = words(
     "Stadium Park Arena Airport Hall Field Museum Bridge Palace Center Centre Garden Gardens Station Theatre Theater "
     "Church Cathedral Castle Dome Library Hospital"
 )
 PLACE_END = words("Street City County River Lake Island Islands Bay Square Beach Road Avenue Valley Coast Ocean Sea")
+BODIES = (
+    "Inc|Ltd|LLC|Corp|Corporation|Co|Company|United|University|College|Institute|Bank|Club|Union|Association|Agency|"
+    "Ministry|Department|Council|Committee|Commission|Party|Group|Foundation|Society|Federation"
+)
+BODY = re.compile(rf" (?:{BODIES})$|^(?:{BODIES}) of |^\d+\. |(?:^| )[A-Z]{{2,}} | [A-Z]{{2,}}$")
 TITLES = (
     "Mr|Mrs|Ms|Dr|Sir|Lord|Lady|President|Professor|King|Queen|Prince|Princess|Pope|Captain|General|Judge|Senator|"
     "Governor|Mayor|coach|captain|minister|director|author|actor|singer|player|striker|midfielder|defender|goalkeeper"
@@ -66,7 +78,8 @@ POINTING = frozenset(
 class Span:
     """Something to ask for: `text` = sentence[start:end], and its kind.
 
-    Kinds: person, place, facility, side, name, date, time, score, minute, money, percent, count.
+    Kinds: person, organisation, place, facility, side, name, label («Room 101», which names), date, time, score,
+    minute, money, percent, count.
     """
 
     start: int
@@ -77,10 +90,12 @@ class Span:
 
 def split_sentences(text: str) -> list[str]:
     """The sentences of a text; abbreviations and initials do not end one."""
+    begins = rf"(?! (?:{'|'.join(w.capitalize() for w in sorted(WEAK | POINTING))})\b)"  # «in Group A. The match …»
+    initial = rf"(?:\b[A-Z]|(?:(?<=\bof )|(?<=\bfor ))\d{{1,2}})\.(?= ){begins}"  # J. Ward of 1. FC Köln
     guarded = re.sub(
-        r"\b(Mr|Mrs|Ms|Dr|St|Jr|Sr|No|vs|v|U\.S|U\.K|e\.g|i\.e|[A-Z])\.(?= )", lambda m: m[0][:-1] + "\0", text
+        rf"\b(?:Mr|Mrs|Ms|Dr|St|Jr|Sr|No|vs|v|U\.S|U\.K|e\.g|i\.e)\.(?= )|{initial}", lambda m: m[0][:-1] + "\0", text
     )
-    parts = re.split(r"(?<=[.!?])[”\"')]*\s+(?=[“\"'(]?[A-ZÀ-Þ0-9])|\n+", guarded)
+    parts = re.split(rf"(?<=[.!?])[”\"')]*\s+(?=[“\"'(]?[{UPPER}0-9])|\n+", guarded)
     return [re.sub(r"\[[^\]]*\]", "", p.replace("\0", ".")).strip() for p in parts if p and p.strip()]
 
 
@@ -92,7 +107,7 @@ def is_common(word: str) -> bool:
 
 def known_names(sentences: Sequence[str]) -> frozenset[str]:
     """Words with a capital inside of sentences: those are names also where a sentence begins with them."""
-    inside = (w for s in sentences for w in re.findall(r"(?<=[a-z,;0-9] )[A-Z][\w’'-]+", s))
+    inside = (w for s in sentences for w in re.findall(rf"(?<=[a-z,;0-9] )[{UPPER}][\w’'-]+", s))
     return frozenset(re.sub(r"['’]s$", "", w) for w in inside)
 
 
@@ -106,16 +121,18 @@ def names_in(sentence: str, known: frozenset[str]) -> Iterator[tuple[int, int]]:
         )
         while text:
             first, _, rest = text.partition(" ")
-            weak = first.lower() in POINTING | WEAK or bool(rest and re.fullmatch(TITLES, first))
+            is_initials = first.isupper() and rest and not rest.isupper()  # AS Roma
+            weak = (first.lower() in POINTING | WEAK and not is_initials) or bool(rest and re.fullmatch(TITLES, first))
             is_alone = not rest or not rest[0].isupper()
             if not weak and not (is_start and is_alone and first not in known and is_common(first.lower())):
                 break
             start, text = start + len(first) + bool(rest), rest
         head, _, owner = text.partition(" of ")
-        if owner and not is_common(head.split()[-1].lower()):  # «Smith of Leeds», but «Bank of England»
+        is_whole = all(is_common(w.lower()) for w in head.split()) and not BODY.search(owner)
+        if owner and not is_whole:  # «Smith of Leeds», «Dan Burn of Leeds United», but «Bank of England»
             text = head
             at = start + len(head)
-        if re.search("[A-Za-z]{2}", text) and text[0].isupper() and not re.fullmatch(rf"{MONTH}|{WEEKDAY}", text):
+        if re.search("[A-Za-z]{2}", text) and not text[0].islower() and not re.fullmatch(rf"{MONTH}|{WEEKDAY}", text):
             yield start, start + len(text)
 
 
@@ -132,12 +149,21 @@ def kinds_of(sentences: Sequence[str], known: frozenset[str]) -> dict[str, str]:
 
 def _kind(name: str, text: str) -> str:
     parts, whole = name.split(), re.escape(name)
+    if BODY.search(name):
+        return "organisation"
+    if re.search(
+        rf"\b(?:{TITLES})\.? {whole}\b|\b{whole}(?:,? aged? \d|, \d\d,|, who\b| of [{UPPER}\d][^,]* (?:is|was) an? )",
+        text,
+    ):
+        return "person"
     if len(parts) > 1 and parts[-1] in (*FACILITY_END, *PLACE_END):
         return "facility" if parts[-1] in FACILITY_END else "place"
-    if re.search(rf"\b(?:{TITLES})\.? {whole}\b|\b{whole}(?:,? aged? \d|, \d\d,)", text):
-        return "person"
     if re.search(rf"\b(?:in|at|near|outside|across) (?:the )?{whole}\b", text):
         return "place"
+    if re.search(rf"\b(?:is|was) {whole}, an? [a-z]+ of [{UPPER}\d]", text):
+        return "person"
+    if re.search(rf"(?:[{UPPER}]\S+|, an? [a-z]+) of {whole}\b|\bwho (?:plays|works) (?:for|at) {whole}\b", text):
+        return "organisation"
     has_article = re.search(rf"\b[Tt]he {whole}\b", text)
     is_person = 1 < len(parts) < 4 and not has_article and not any(is_common(w.lower()) for w in parts)
     alone = re.search(rf"(?<!{re.escape(' '.join(parts[:-1]))} )\b{re.escape(parts[-1])}\b", text)
@@ -158,8 +184,10 @@ def spans_of(sentence: str, known: frozenset[str], kinds: dict[str, str]) -> lis
 
 
 def _figure(m: re.Match[str]) -> Span:
-    """The figure; a count keeps the word behind it if it is a noun."""
+    """The figure; a count keeps the word behind it if it is a noun: no verb, as in «of the 12 comes the last»."""
     unit = m[m.re.groups] or ""
-    is_unit = unit[1:] not in WEAK and "NOUN" in lemminflect.getAllLemmas(unit[1:])
+    is_verb = m[0][: -len(unit) or None] in ("1", "one") and unit.endswith("s")
+    is_verb = is_verb or re.match(r" (?:the|an?|his|her|its|their)\b", m.string[m.end() :])
+    is_unit = unit[1:] not in WEAK and not is_verb and "NOUN" in lemminflect.getAllLemmas(unit[1:])
     end = m.end() if is_unit else m.end() - len(unit)
     return Span(m.start(), end, m.lastgroup or "", m.string[m.start() : end])

@@ -19,6 +19,7 @@ ORGANISATION = words(
     "ホールディングス グループ 球団 新聞 裁判所 議会 政府 事務局 財団 連合 軍 クラブ"
 )
 ENDS = {"facility": FACILITY, "place": PLACE, "organisation": ORGANISATION}
+BODY = re.compile(r"^(?:株式会社|(?:[A-Z]{0,2}FC|SC)(?![A-Za-z]))|(?:株式会社|FC|SC|Inc\.?|Ltd\.?|Corp\.?)$")
 TITLES = words(
     "氏 さん 選手 監督 首相 大統領 社長 会長 市長 知事 教授 議員 大臣 委員 委員長 主将 投手 捕手 相 総裁 幹事長 長官 "
     "博士 町長 村長 理事長 部長 課長 弁護士 記者 さま 様 君 ら 夫妻 王 女王 皇帝 天皇 名人 棋士"
@@ -104,11 +105,13 @@ def _person_length(tokens: Sequence[Token]) -> int:
     return n
 
 
-def entities(words: Sequence[Token], names: Names) -> list[Entity]:
-    """What can be asked for in the words of a phrase, from left to right."""
+def entities(words: Sequence[Token], names: Names, topic: str = "") -> list[Entity]:
+    """What can be asked for in the words of a phrase, from left to right; `topic` is the phrase before it."""
     out: list[Entity] = []
     i = start = 0
     while i < len(words):
+        if words[i].kind == "bare" and (words[i - 1].text if i else topic).endswith("番号"):  # 背番号10
+            out.append(Entity(start, start + len(words[i].text), "number", words[i].text, "何番"))
         length, kind, answer = _entity_at(words[i:], names)
         text = "".join(t.text for t in words[i : i + length])
         end = start + len(text)
@@ -149,6 +152,7 @@ def _name_at(words: Sequence[Token], names: Names) -> tuple[int, str, str]:
     n = next((k for k, is_end in enumerate(ends) if is_end), len(words))
     text, is_named = "".join(x.text for x in words[:n]), any(x.kind or x.pos[1] == "固有名詞" for x in words[:n])
     kind = _by_end(text) if n > 1 and t.text not in names.persons else ""
+    kind = kind or ("organisation" if BODY.search(text) else "")
     if kind and (is_named or (kind == "facility" and len(text) > 4)):
         return n, kind, ""
     if t.kind == "unknown":

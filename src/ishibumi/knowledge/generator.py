@@ -1,7 +1,7 @@
 """Views and questions from documents, by rules alone: [Document] → [Item].
 
 No other model is needed. What a document yields depends on that document, the settings and the seed; then questions
-are left out whose answer half of the other documents give as well.
+are left out that have another answer elsewhere, or whose answer half of the other documents give as well.
 """
 
 import hashlib
@@ -11,10 +11,12 @@ from collections.abc import Sequence
 
 from ishibumi.corpus.documents import Document
 from ishibumi.knowledge import read_en, read_ja
+from ishibumi.knowledge.ambiguous import without_two_answers
 from ishibumi.knowledge.asking import ask
 from ishibumi.knowledge.checks import check_items
 from ishibumi.knowledge.items import OPEN, Item, is_unknown
 from ishibumi.knowledge.open_questions import OPEN_SHARE, open_questions
+from ishibumi.knowledge.story import BY_NAME
 from ishibumi.knowledge.views import views_of
 
 MAX_GIVING = 3  # so many documents may give an answer in any case
@@ -25,13 +27,15 @@ def make_items(
 ) -> list[Item]:
     """The items of all documents, document by document, views before questions."""
     settings = {"views_per_document": views_per_document, "wordings_per_fact": wordings_per_fact, "seed": seed}
-    return without_common_answers([i for d in documents for i in items_of(d, **settings)[0]], len(documents))
+    items = [i for d in documents for i in items_of(d, **settings)[0]]
+    return without_common_answers(without_two_answers(items), len(documents))
 
 
 def without_common_answers(items: Sequence[Item], num_documents: int) -> list[Item]:
     """The items without questions whose answer tells no document from the others («W杯», «2026年», «FW»).
 
     A word is common if a quarter of the documents give it as an answer, a figure if half of them do; a refusal is none.
+    A question that names its subject is kept: what it asks («X: role?») tells the subject from the others.
     """
     answers = {(item.document_id, item.answer) for item in items if item.kind == "question"}
     num_giving = Counter(answer for _, answer in answers)
@@ -40,7 +44,7 @@ def without_common_answers(items: Sequence[Item], num_documents: int) -> list[It
         share = 0.5 if any(c.isdecimal() for c in answer) else 0.25
         return num_giving[answer] > max(MAX_GIVING, share * num_documents)
 
-    return [i for i in items if i.kind == "view" or is_unknown(i) or not is_common(i.answer)]
+    return [i for i in items if i.kind == "view" or is_unknown(i) or i.rule == BY_NAME or not is_common(i.answer)]
 
 
 def items_of(

@@ -16,16 +16,16 @@ from functools import lru_cache
 
 import lemminflect
 
-from ishibumi.knowledge.english import POINTING, TITLES, Span, is_common
+from ishibumi.knowledge.english import BODY, POINTING, TITLES, Span, is_common
 from ishibumi.knowledge.story import Wording
 from ishibumi.knowledge.words import words
 
 WORDS = {
-    "person": "who", "name": "what", "side": "who", "place": "what place", "facility": "what place",
-    "date": "what date", "time": "what time", "score": "what score", "minute": "which minute",
+    "person": "who", "name": "what", "side": "who", "organisation": "what", "place": "what place",
+    "facility": "what place", "date": "what date", "time": "what time", "score": "what score", "minute": "which minute",
     "money": "how much money", "percent": "what percentage", "count": "what number",
 }  # fmt: skip
-ACTORS = ("person", "name", "side", "place")
+ACTORS = ("person", "organisation", "name", "side", "place")
 AUXILIARIES = frozenset(words("is are was were has have had will would can could may might must did does do"))
 UNCHANGED = frozenset(words("beat put cut set hit let cost shut spread split hurt burst"))
 PAST_FIRST = frozenset(words("left saw found felt rose drew shot led met thought fell broke spoke"))  # seldom nouns
@@ -36,13 +36,17 @@ PREPOSITION = re.compile(r"\b(on|in|at|near|outside|since|from) (?:the )?$")
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a sentence, from `start`; with the name that leads it, its verb and the rest where they are sure."""
+    """A part of a sentence, from `start`; with the name that leads it, its verb and the rest where they are sure.
+
+    `is_named`: a name is its first word, and keeps its capital.
+    """
 
     start: int
     text: str
     lead: Span | None = None
     verb: str = ""
     rest: str = ""
+    is_named: bool = False
 
 
 def parts_of(sentence: str, spans: Sequence[Span]) -> list[Part]:
@@ -61,7 +65,10 @@ def _part(sentence: str, start: int, text: str, spans: Sequence[Span]) -> Part:
     begins = start + (before.end() if before else 0)
     lead = next((s for s in spans if s.start == begins and s.kind in ACTORS), None)
     told = re.match(r" ([a-z]+) (\S.*)", text[lead.end - start :]) if lead else None
-    return Part(start, text, lead, told[1], told[2]) if told and _is_finite(told[1]) else Part(start, text)
+    is_named = any(s.start == start and s.kind in ACTORS for s in spans)
+    if told and _is_finite(told[1]):
+        return Part(start, text, lead, told[1], told[2], is_named)
+    return Part(start, text, is_named=is_named)
 
 
 @lru_cache(maxsize=20_000)
@@ -79,6 +86,11 @@ def word_for(span: Span) -> str:
     """The question word that stands for the span."""
     if span.kind == "date" and re.fullmatch(r"\d{4}s?", span.text):
         return "what year"
+    if span.kind == "label":
+        noun = re.split(r"\W", span.text.lower())[0]
+        return f"which {'number' if noun == 'no' else noun}"
+    if span.kind == "organisation" and BODY.search(span.text):
+        return "which organisation"
     return f"how many {span.text.split()[-1]}" if span.kind == "count" and " " in span.text else WORDS[span.kind]
 
 
@@ -93,23 +105,23 @@ def wordings_of(part: Part, span: Span, answer: str) -> Iterator[Wording]:
         told = f"It was {answer} that {part.verb} {part.rest}."
         yield Wording("subject", f"{word_for(span)} {verb} {part.rest}?", told)
         return
-    yield _in_place(span, before, after)
+    yield _in_place(part, span, before, after)
     found = PREPOSITION.search(before)
     is_free = len(before.split()) > 2 and not re.match(r"\w|['’]s|-|,? (?:of|and|or|after|before)\b", after)
     if found and is_free and span.kind in ("date", "time", "minute", "place", "facility"):
         asking = f"{found[1]} {word_for(span)} was it that".strip()
-        yield Wording("fronted", f"{asking} {_small(before[: found.start()].strip(', '))}{after}?")
+        yield Wording("fronted", f"{asking} {_small(before[: found.start()].strip(', '), part)}{after}?")
 
 
-def _in_place(span: Span, before: str, after: str) -> Wording:
+def _in_place(part: Part, span: Span, before: str, after: str) -> Wording:
     word = "whom" if span.kind == "side" and before and not before.endswith(", ") else word_for(span)
     if span.kind in ACTORS and after.startswith(("'s", "’s")):
         word, after = "whose", after[2:]
     if span.kind not in ("date", "time"):
         before = re.sub(rf"\b(?:[Tt]he|an?|{TITLES}) $", "", before)
-    return Wording("in_place", _small(before + word + after) + "?")
+    return Wording("in_place", _small(before + word + after, part) + "?")
 
 
-def _small(text: str) -> str:
+def _small(text: str, part: Part) -> str:
     """The text with a small first letter where that word is no name."""
-    return text[0].lower() + text[1:] if is_common(re.split(r"\W", text)[0].lower()) else text
+    return text if part.is_named or not is_common(re.split(r"\W", text)[0].lower()) else text[0].lower() + text[1:]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from ishibumi.knowledge.clauses_ja import Clause, modifies_noun
 from ishibumi.knowledge.facts_ja import TITLES, Entity
 from ishibumi.knowledge.predicates_ja import Ending
-from ishibumi.knowledge.story import Wording
+from ishibumi.knowledge.story import BY_NAME, Wording
 
 # «同点» and «両親» point nowhere; «同国», «同社» and «両チーム» do.
 POINTING = re.compile(
@@ -44,6 +44,31 @@ def wordings_of(clause: Clause, i: int, e: Entity) -> Iterator[Wording]:
     elif ending.noun and not role and any(p.particle == "は" for p in clause.phrases):
         close = phrase.content[: e.start] + e.word + ("でした" if ending.past else "です")
         yield Wording("attribute", clause.render(close=close) + "か？")
+
+
+def attributes_of(clause: Clause, i: int, e: Entity, subject: str) -> Iterator[Wording]:
+    """Ways to ask from the side of what the figure or the organisation belongs to: モデルA500の価格は300円だ, 背番号10.
+
+    That is the owner of what the clause is about, or else `subject`, the sentence's one person.
+    """
+    phrase, lead = clause.phrases[i], clause.phrases[i - 1] if i else None
+    label = re.search("[一-龥ァ-ヴー]*番号$", phrase.content[: e.start])
+    is_told = lead is not None and lead.particle == "は" and lead.is_noun and i + 1 == len(clause.phrases)
+    owner = clause.phrases[i - 2] if i > 1 else None
+    if label:
+        noun = label[0]
+    elif is_told and lead and e.kind == "number" and not any(t.pos[1] == "固有名詞" for t in lead.words):
+        noun = lead.content
+        subject = owner.content if owner and owner.particle == "の" else subject
+    elif e.kind == "organisation" and i + 1 < len(clause.phrases):
+        noun = "所属" if clause.phrases[i + 1].content.startswith(("所属", "在籍", "勤務")) else ""
+    else:
+        noun = ""
+    is_own = len(subject) > 1 and any(subject in p.content for p in clause.phrases)  # of this clause
+    if noun and is_own and subject not in (noun, e.answer) and not POINTING.match(subject):
+        for form in ("{s}の{a}は？", "{s}の{a}は{w}ですか？", "{s} {a}", "{s}、{a}は？"):
+            text = form.format(s=subject, a=noun, w=e.word)
+            yield Wording(BY_NAME, text, f"{subject}の{noun}は{e.answer}だ。")
 
 
 def is_moment(e: Entity) -> bool:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ishibumi.corpus.documents import Document
+from ishibumi.knowledge.attributes_en import attributes_of, role_of
 from ishibumi.knowledge.english import POINTING, WEAK, WEEKDAY, Span, kinds_of, known_names, spans_of, split_sentences
 from ishibumi.knowledge.questions_en import AUXILIARIES, parts_of, word_for, wordings_of
 from ishibumi.knowledge.story import Fact, Story, alike, make_story, own_words
@@ -41,12 +42,17 @@ def _facts(sentence: str, spans: Sequence[Span], kinds: dict[str, str]) -> Itera
     seen: set[str] = set()
     for span in spans:
         answer = _answer(span, kinds)
-        if answer in seen or len(answer) < 2:
+        if answer in seen or (len(answer) < 2 and span.kind != "label"):
             continue
         seen.add(answer)
         part = next((p for p in reversed(parts) if p.start <= span.start), parts[0])
-        hole, near = _around(sentence, span), _near(sentence, span, spans)
-        yield Fact(sentence, answer, span.kind, word_for(span), hole, near, tuple(wordings_of(part, span, answer)))
+        hole, near = _around(sentence, span, answer), _near(sentence, span, spans)
+        wordings = (*wordings_of(part, span, answer), *attributes_of(sentence, span, spans, answer))
+        yield Fact(sentence, answer, span.kind, word_for(span), hole, near, wordings)
+    if found := role_of(sentence, spans):
+        role, whose, wordings = found
+        hole = _around(sentence, Span(at := sentence.index(role), at + len(role), "role", role), role)
+        yield Fact(sentence, role, "role", "what role", hole, (whose.text,), wordings)
 
 
 def _answer(span: Span, kinds: dict[str, str]) -> str:
@@ -54,14 +60,17 @@ def _answer(span: Span, kinds: dict[str, str]) -> str:
     if span.kind == "person" and " " not in span.text:
         full = [n for n, k in kinds.items() if k == "person" and n.endswith(" " + span.text)]
         return full[0] if len(full) == 1 else span.text
+    if span.kind == "label" and span.text[-1].isdecimal():
+        return span.text.split()[-1]
     if span.kind == "score":
         return re.sub("[–—]", "-", span.text)
     return re.sub(rf"^{WEEKDAY},? ", "", span.text) if span.kind == "date" else span.text
 
 
-def _around(sentence: str, span: Span) -> str:
+def _around(sentence: str, span: Span, answer: str) -> str:
     """The sentence with a hole for the span, cut at commas and semicolons where it is long."""
-    before, after = sentence[: span.start], sentence[span.end :]
+    start = span.end - len(answer) if span.kind == "label" else span.start  # «number ____»
+    before, after = sentence[:start], sentence[span.end :]
     if len(before) > LONG_BEFORE:
         cut = max(before.rfind("; ", 0, -40), before.rfind(", ", 0, -60))
         before = before[cut + 2 :] if cut > 0 else before

@@ -10,7 +10,7 @@ from ishibumi.knowledge.checks import figures
 from ishibumi.knowledge.clauses_ja import Clause, Phrase, clauses_of
 from ishibumi.knowledge.facts_ja import Entity, Names, entities, names_of
 from ishibumi.knowledge.japanese import drop_brackets, normalise, normalise_width, split_sentences
-from ishibumi.knowledge.questions_ja import POINTING, is_moment, wordings_of
+from ishibumi.knowledge.questions_ja import POINTING, attributes_of, is_moment, wordings_of
 from ishibumi.knowledge.story import Fact, Story, alike, make_story, own_words
 
 LONG_HOLE = 120
@@ -57,7 +57,10 @@ def _statements(sentence: str, clauses: Sequence[Clause], names: Names) -> list[
 
 def _facts(sentence: str, clauses: Sequence[Clause], names: Names) -> Iterator[Fact]:
     phrases = [p for c in clauses for p in c.phrases]
-    found = [(n, e) for n, p in enumerate(phrases) for e in entities(p.words, names)]
+    topics = ["", *(p.content for p in phrases)]
+    found = [(n, e) for n, p in enumerate(phrases) for e in entities(p.words, names, topics[n])]
+    persons = {e.answer for _, e in found if e.kind == "person"}
+    subject = persons.pop() if len(persons) == 1 else ""
     facts: dict[str, Fact] = {}
     start = 0
     for clause in clauses:
@@ -68,7 +71,11 @@ def _facts(sentence: str, clauses: Sequence[Clause], names: Names) -> Iterator[F
             if e.answer not in facts:
                 hole, near = _hole(sentence, clause, n - start, e), _near(phrases, n, e, found)
                 facts[e.answer] = Fact(sentence, e.answer, e.kind, e.word, hole, near)
-            more = () if is_tangled else wordings_of(clause, n - start, e)
+            more = (
+                ()
+                if is_tangled
+                else (*wordings_of(clause, n - start, e), *attributes_of(clause, n - start, e, subject))
+            )
             facts[e.answer] = replace(facts[e.answer], wordings=(*facts[e.answer].wordings, *more))
         start += len(clause.phrases)
     yield from (fact for fact in facts.values() if fact.hole != "〔　〕")  # a line that is all answer tells nothing

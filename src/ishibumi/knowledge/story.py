@@ -30,8 +30,9 @@ FORMS = {
 NAMED = ("country", "organisation", "side", "person", "name", "place")
 SIDES = (("country",), ("side", "name", "place"), ("organisation",))  # the first surely, others in the title
 NUM_MAIN = 3
-NUMBER_KINDS = ("number", "time", "minute", "count", "percent", "money")
+NUMBER_KINDS = ("number", "label", "time", "minute", "count", "percent", "money")
 NUM_NEAR = 6
+BY_NAME = "by_name"  # the rule of questions that name their subject
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,9 @@ def make_story(
         counts[name, kind] += 4 * (name in title) + 2 * (name in facts[0].sentence) - (kind == "place")
     ranked = [key for key, _ in counts.most_common()]
     sides = _sides(ranked, title) if any(fact.kind == "score" for fact in facts) else ()
+    listed = {fact.sentence for fact in facts if any(w.rule == BY_NAME for w in fact.wordings)}
+    if 2 * len(listed) > len({fact.sentence for fact in facts}):  # a name of a list is one of many
+        ranked = [key for key in ranked if key[0] in title + facts[0].sentence] or ranked
     main = sides or tuple(name for name, _ in ranked[:NUM_MAIN])
     dates: list[str] = []
     if date:
@@ -106,6 +110,8 @@ def _sides(ranked: Sequence[tuple[str, str]], title: str) -> tuple[str, ...]:
     """The two sides of a contest: the first two names of one kind, those of the title before others."""
     for kinds in SIDES:
         found = [name for name, kind in ranked if kind == kinds[0] or (kind in kinds and name in title)]
+        if "organisation" in kinds and not any(name in title for name in found):
+            continue
         found.sort(key=lambda name: name not in title)
         if len(found) > 1 and any((name, kinds[0]) in ranked for name in found[:2]):
             return tuple(found[:2])
