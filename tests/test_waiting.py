@@ -21,7 +21,15 @@ from ishibumi.training import waiting
 from ishibumi.training.adapters import attach
 from ishibumi.training.asked import load_to_ask
 from ishibumi.training.attention import hidden_states
-from ishibumi.training.fitting import exam_bytes, forecast_lines, gib, rehearsal_plan, replies_bytes, reply_precision
+from ishibumi.training.fitting import (
+    REHEARSAL_TOKENS,
+    exam_bytes,
+    forecast_lines,
+    gib,
+    rehearsal_plan,
+    replies_bytes,
+    reply_precision,
+)
 from ishibumi.training.forecast import _full_rows
 from ishibumi.training.live_memory import LiveBytes
 from ishibumi.training.precision import (
@@ -244,7 +252,7 @@ def test_bytes_foretold_are_those_of_the_rounded_network(wide: Path) -> None:
 
 def test_rehearsal_texts_are_written_at_once_as_memory_allows(wide: Path, on_gpu: Callable[[int], None]) -> None:
     settings = settings_for(wide)
-    need = partial(replies_bytes, read_config(wide), settings.model, num_tokens=103, copies=8)
+    need = partial(replies_bytes, read_config(wide), settings.model, num_tokens=REHEARSAL_TOKENS, copies=8)
     for usable, wanted in (
         (need("bf16", 5000), ("bf16", 1024)),
         (need("bf16", 100), ("bf16", 64)),

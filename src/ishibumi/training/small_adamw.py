@@ -62,8 +62,7 @@ class SmallAdamW:
         self.betas, self.weight_decay, self.failed = betas, weight_decay, failed
         self.num_steps = torch.zeros_like(failed)
         self.is_offloaded = offloaded and failed.is_cuda
-        work = move_in_8_bits if offloaded else move
-        self.move: Callable[..., None] = _on_gpu(work) if failed.is_cuda else work
+        self.move: Callable[..., None] = move_in_8_bits if offloaded else _on_gpu(move) if failed.is_cuda else move
         self.pieces = self._pieces(offloaded, resident_bytes)
         self.states = [piece.states for piece in self.pieces]
         self.passage = Passage(failed.device) if any(piece.passes for piece in self.pieces) else None
@@ -184,6 +183,12 @@ def _on_gpu(work: Callable[..., None]) -> Callable[..., None]:
     return torch.compile(work, dynamic=True) if has_compiler(is_gpu=True) else work
 
 
+@functools.cache
+def _blocks_on_gpu() -> Callable[..., None]:
+    """Compiled twice: for the first number of blocks, and for all others."""
+    return torch.compile(move_blocks) if has_compiler(is_gpu=True) else move_blocks
+
+
 def move(
     p: torch.Tensor,
     grad: torch.Tensor,
@@ -221,9 +226,28 @@ def move_in_8_bits(
     weight_decay: float,
 ) -> None:
     """One step of AdamW on flat tensors of whole blocks, or of less than one, in place; `shared` has one for each."""
-    width = BLOCK if len(p) >= BLOCK else len(p)
-    p, grad, rest, first, second = (tensor.view(-1, width) for tensor in (p, grad, rest, first, second))
-    shared = shared.view(-1, 1)
+    width = min(BLOCK, len(p))
+    flat = (p, grad, rest, first, second)
+    # The compiler gets blocks, of which only the number differs: it cannot split a symbolic length into them.
+    work = _blocks_on_gpu() if p.is_cuda and width == BLOCK else move_blocks
+    told = (rate, num_steps, failed, betas, weight_decay)
+    work(*(tensor.view(-1, width) for tensor in flat), shared.view(-1, 1), *told)
+
+
+def move_blocks(
+    p: torch.Tensor,
+    grad: torch.Tensor,
+    rest: torch.Tensor,
+    first: torch.Tensor,
+    second: torch.Tensor,
+    shared: torch.Tensor,
+    rate: torch.Tensor,
+    num_steps: torch.Tensor,
+    failed: torch.Tensor,
+    betas: tuple[float, float],
+    weight_decay: float,
+) -> None:
+    """One step of AdamW on (b, w) tensors, in place; `shared` (b, 1)."""
     moments = decoded(first, second, shared)
     master, exact_first, exact_second = adamw(joined(p, rest), grad, *moments, rate, num_steps, betas, weight_decay)
     random = chance(exact_first, exact_second, num_steps)
