@@ -33,6 +33,17 @@ def test_questions_are_found_in_messy_replies(reply: str) -> None:
     assert read_questions(reply, stopped=True) == [WHO, WHEN]
 
 
+@pytest.mark.parametrize(
+    "again",
+    ["Q: The same question in other words:", "The same question in other words:", "同じことを別の言葉で問う質問："],
+)
+def test_the_form_that_a_small_model_copies_is_no_part_of_the_question(again: str) -> None:
+    assert read_questions(f"Q: Who won? | {again} Which side won? | A: Spain", stopped=True) == [
+        WHO,
+        ("Which side won?", "Spain"),
+    ]
+
+
 def test_every_wording_of_a_question_gets_the_answer() -> None:
     reply = "Q: 勝者は？ | Q: 勝ったのはどこ？ | 優勝国は？ | A: スペイン"
     assert read_questions(reply, stopped=True) == [

@@ -15,8 +15,17 @@ _PREFACE = re.compile(
 _CLOSING = re.compile(r"(?:let me know|i hope|hope this|feel free|以上です|以上が|お役に立|必要であれば).*", re.I)
 _SENTENCES = re.compile(r".*(?:[。！？!?\n]|\.(?=\s))", re.DOTALL)
 _QUOTED = re.compile('["\'“‘「『]([^"“”「」『』]+)["\'”’」』]')
-_Q, _A, _F = r"(?:Q|Question|質問|問題|問い|問)", r"(?:A|Answer|Ans|回答|解答|答え|答)", r"(?:F|Fact|事実)"
-_LABEL = re.compile(rf"(?:(?P<q>{_Q})|(?P<a>{_A})|(?P<f>{_F}))\s*\d{{0,2}}\s*[:：]\s*", re.I)
+_ASKED_AGAIN = (
+    "the same question in other words|同じことを別の言葉で問う質問"  # the form itself, which small models copy
+)
+_Q, _A, _F = (
+    rf"(?:Q|Question|{_ASKED_AGAIN}|質問|問題|問い|問)",
+    r"(?:A|Answer|Ans|回答|解答|答え|答)",
+    r"(?:F|Fact|事実)",
+)
+_LABEL = re.compile(
+    rf"(?:(?P<q>{_Q})|(?P<a>{_A})|(?P<f>{_F}))\s*\d{{0,2}}\s*[:：]\s*(?:(?:{_ASKED_AGAIN})\s*[:：]\s*)?", re.I
+)
 _INNER_LABEL = re.compile(rf"(?<=[?？。.!])\s*(?={_A}\s*\d{{0,2}}\s*[:：])", re.I)
 
 

@@ -19,6 +19,7 @@ from ishibumi.training.compiler import has_compiler
 
 CPU_TILE = 2048
 MAX_TOKENS_AT_ONCE = 1024  # N × v × 4 bytes = 8 MiB a tile
+MEASURED_AT_ONCE = 128  # tokens whose loss is wanted alone: N × V × 4 bytes, 128 MiB of a vocabulary of 262,144
 # Sums over rows and over columns in one kernel can leave parts unwritten since torch 2.10 (pytorch issue 193061).
 COMPILER_OPTIONS: dict[str, str | int | bool | Callable[..., Any]] = {"triton.mix_order_reduction": False}
 GPU_LOGITS = 2**29  # at once: 1 GiB in bf16; 2,048 tokens of a vocabulary of 262,144
@@ -47,6 +48,8 @@ def graded_cross_entropy(
     log_counts_V: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """`cross_entropy_sum`, and whether each token's target is the likeliest word, (N,) bool."""
+    if not torch.is_grad_enabled():
+        return _measured(_Part(hidden_ND, targets_N, weights_N), head_VD, log_counts_V)
     return _CrossEntropySum.apply(hidden_ND, head_VD, targets_N, weights_N, log_counts_V)  # type: ignore[no-any-return]
 
 
@@ -91,6 +94,20 @@ class _Part:
         """Parts of at most `size` tokens, and where they stand."""
         places = [slice(start, start + size) for start in range(0, len(self.targets_N), size)]
         return [(p, _Part(self.hidden_ND[p], self.targets_N[p], self.weights_N[p])) for p in places]
+
+
+def _measured(
+    texts: _Part, head_VD: torch.Tensor, log_counts_V: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Without gradients: plain operations, for few tokens at once. Training's kernel is compiled, this is not."""
+    _, nll_N, is_right_N = _empty(texts)
+    for place, part in texts.split(MEASURED_AT_ONCE):
+        logits_NV = F.linear(part.hidden_ND, head_VD).float()
+        target_N = logits_NV.gather(1, part.targets_N[:, None]).squeeze(1)
+        is_right_N[place] = target_N >= logits_NV.amax(-1)
+        counted_NV = logits_NV if log_counts_V is None else logits_NV.add_(log_counts_V)
+        nll_N[place] = counted_NV.logsumexp(-1) - target_N
+    return (nll_N * texts.weights_N).sum(), is_right_N
 
 
 # nll (N,), whether the target is the likeliest (N,); of Σ weight · nll: d/d hidden, d/d head
