@@ -11,6 +11,7 @@ import torch
 
 from ishibumi.models.generate import generate_replies
 from ishibumi.models.load import LoadedModel
+from ishibumi.models.recorded import RecordedRows
 from ishibumi.use import serve_rows
 from ishibumi.use.serve_reply import Piece, Reply, Token, Wish
 from ishibumi.use.serve_rows import Rows, stream
@@ -62,6 +63,23 @@ def test_replies_that_join_and_leave_at_any_step_are_those_made_alone(
     assert left_early.finish is None and len(unwanted) < 50
     assert [pieces[-1].finish for _, pieces in replies] == ["length"] * 5
     assert [len(pieces) for _, pieces in replies] == [wish.max_tokens for wish in asked]
+
+
+def test_places_are_no_more_than_some_times_what_is_in_them(
+    model_dir: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ishibumi.models.generate.can_record", lambda _: True)
+    model = tiny.load(model_dir("llama"))
+    rows = Rows(model)
+    places = rows._rows
+    assert isinstance(places, RecordedRows)
+    sizes: list[tuple[int, int]] = []
+    for num_rows, length in ((1, 500), (9, 10), (3, 10), (1, 400)):
+        rows.join([started(model, Wish([65] * length, 3))[0] for _ in range(num_rows)])
+        while len(rows):
+            rows.step()
+        sizes.append((places._max_rows, places._max_columns))
+    assert sizes == [(1, 768), (16, 256), (16, 256), (1, 640)]
 
 
 def test_a_stream_says_what_a_batch_says(model_dir: Callable[[str], Path]) -> None:

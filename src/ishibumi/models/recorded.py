@@ -57,7 +57,8 @@ class RecordedRows:
     def begin(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, beginning: Beginning | None) -> torch.Tensor:
         """Read the prompts, which at most `max_new_tokens` follow."""
         length = max(map(len, prompts))
-        self._make_room(len(prompts), length + max_new_tokens)
+        if len(prompts) > self._max_rows or length + max_new_tokens > self._max_columns:
+            self._make_room(len(prompts), length + max_new_tokens)
         for layer in self._layers:
             layer.begin(len(prompts))
         ids_BT, mask_BT, positions_BT = unread(prompts, beginning, self._cache, self._network.device)
@@ -88,9 +89,9 @@ class RecordedRows:
         mask_BT = torch.cat([left_pad(mask_BT, length) for mask_BT, _ in parts])
         mask_BT = mask_BT[:, num_left_of_all(mask_BT) :]
         length = mask_BT.shape[1]
-        num_rows = next(FEWER**n for n in range(32) if FEWER**n >= len(mask_BT))
-        num_columns = length + max(COLUMNS, length // 2) if length >= self._max_columns else self._max_columns
-        self._make_room(max(num_rows, self._max_rows), num_columns)
+        num_rows = 1 << (len(mask_BT) - 1).bit_length()
+        if num_rows > self._max_rows or length >= self._max_columns:  # as much as is needed now, whatever was before
+            self._make_room(num_rows, length + max(COLUMNS, length // 2))
         first = 0
         for of_part, read in parts:
             rows, num_read = slice(first, first + len(of_part)), min(of_part.shape[1], length)
@@ -139,9 +140,7 @@ class RecordedRows:
         self._slot_B, self._num_rows = torch.arange(num_kept, device=self._at_1.device), size
 
     def _make_room(self, num_rows: int, num_columns: int) -> None:
-        """Places for so many rows and columns, the ones that are there if they are enough; what is in them goes."""
-        if num_rows <= self._max_rows and num_columns <= self._max_columns:
-            return
+        """New places for so many rows and columns; what is in the old ones goes."""
         self._layers, self._cache = [], Cache(layers=[])  # the old places go before there are new ones
         self._graphs: dict[tuple[int, int], tuple[torch.cuda.CUDAGraph, torch.Tensor]] = {}
         self._met: set[tuple[int, int]] = set()
