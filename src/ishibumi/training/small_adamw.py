@@ -229,7 +229,7 @@ def move_in_8_bits(
     width = min(BLOCK, len(p))
     flat = (p, grad, rest, first, second)
     # The compiler gets blocks, of which only the number differs: it cannot split a symbolic length into them.
-    work = _blocks_on_gpu() if p.is_cuda and width == BLOCK else move_blocks
+    work: Callable[..., None] = _blocks_on_gpu() if p.is_cuda and width == BLOCK else move_blocks
     told = (rate, num_steps, failed, betas, weight_decay)
     work(*(tensor.view(-1, width) for tensor in flat), shared.view(-1, 1), *told)
 
