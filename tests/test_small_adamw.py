@@ -192,7 +192,6 @@ def test_the_smallest_pieces_stay_as_long_as_they_fit(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_states_move_weights_alike_wherever_they_lie_and_pass_from_one_place_to_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

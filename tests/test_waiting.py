@@ -301,7 +301,6 @@ def test_a_model_that_is_not_tuned_any_more_is_saved_without_a_gpu(
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_ends_with_the_same_weights_whether_matrices_waited_or_not(wide: Path, tmp_path: Path) -> None:
     ended: list[dict[str, torch.Tensor]] = []
     for waited in (False, True):
@@ -321,7 +320,6 @@ def test_a_gpu_ends_with_the_same_weights_whether_matrices_waited_or_not(wide: P
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("precision", ["nf4", "fp8"])
 def test_a_gpu_replies_with_rounded_matrices(precision: Any, wide: Path) -> None:
     settings = ModelSettings(base=str(wide), device="cuda", dtype="bfloat16")
