@@ -153,7 +153,7 @@ class RecordedRows:
         self._hidden_BC = torch.zeros(num_rows, self._max_columns, **made)
         self._column_C = torch.arange(self._max_columns, device=weight.device)
         shape = num_rows, config.num_key_value_heads, self._max_columns, head_size(config)
-        self._layers += [FixedLayer(shape, self._at_1, **made) for _ in range(config.num_hidden_layers)]
+        self._layers = [FixedLayer(shape, self._at_1, **made) for _ in range(config.num_hidden_layers)]
         self._cache = Cache(layers=list(self._layers))
 
     def _size(self, num_rows: int) -> int:
@@ -215,6 +215,7 @@ class FixedLayer(DynamicLayer):
         self.room_keys, self.room_values = torch.zeros(shape, **made), torch.zeros(shape, **made)
         self.at_1 = at_1
         self.is_initialized = True
+        self.begin(0)
 
     def begin(self, num_rows: int) -> None:
         """Nothing is read yet; the next tokens are those of so many prompts."""

@@ -219,19 +219,13 @@ def move_in_8_bits(
     first: torch.Tensor,
     second: torch.Tensor,
     shared: torch.Tensor,
-    rate: torch.Tensor,
-    num_steps: torch.Tensor,
-    failed: torch.Tensor,
-    betas: tuple[float, float],
-    weight_decay: float,
+    *told: Any,
 ) -> None:
-    """One step of AdamW on flat tensors of whole blocks, or of less than one, in place; `shared` has one for each."""
+    """`move_blocks` on flat tensors of whole blocks, or of less than one; `shared` has one for each."""
     width = min(BLOCK, len(p))
-    flat = (p, grad, rest, first, second)
     # The compiler gets blocks, of which only the number differs: it cannot split a symbolic length into them.
     work: Callable[..., None] = _blocks_on_gpu() if p.is_cuda and width == BLOCK else move_blocks
-    told = (rate, num_steps, failed, betas, weight_decay)
-    work(*(tensor.view(-1, width) for tensor in flat), shared.view(-1, 1), *told)
+    work(*(tensor.view(-1, width) for tensor in (p, grad, rest, first, second)), shared.view(-1, 1), *told)
 
 
 def move_blocks(
