@@ -2,12 +2,14 @@
 
 python experiments/keep_replies.py SETTINGS.toml FOLDER
 
-FOLDER has the reply to the prompt KIND about the document ID as ID.KIND.txt; --prompts writes there what is to be
-answered, as ID.KIND.prompt.txt, and nothing else. So the replies of any model can be used, also one that has no server.
+FOLDER has the reply to the prompt KIND about the document ID as ID.KIND.txt (the second about it as ID.KIND.2.txt);
+--prompts writes there what is to be answered, as ID.KIND.prompt.txt, and nothing else. So the replies of any model can
+be used, also one that has no server.
 """
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 from ishibumi.config import load
@@ -30,8 +32,11 @@ def main() -> None:
     cache = run.base_dir / settings.cache
     kept = load_replies(cache, (r.key for r in requests))
     counts = {"kept before": len(kept), "kept now": 0, "missing": 0}
+    named: Counter[str] = Counter()
     for request in requests:
         name = f"{request.document_id}.{request.prompt.kind}"
+        named[name] += 1
+        name += f".{named[name]}" if named[name] > 1 else ""
         if "--prompts" in sys.argv:
             (folder / f"{name}.prompt.txt").write_text(request.prompt.messages()[0]["content"], encoding="utf-8")
         elif request.key not in kept and not (folder / f"{name}.txt").exists():

