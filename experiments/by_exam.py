@@ -1,6 +1,8 @@
 """Shares right by file of questions, where several made one exam. Answers of variants.py + question files → JSON lines.
 
 python experiments/by_exam.py OUT.answers.jsonl QUESTIONS.jsonl MORE.jsonl …
+
+Replies are graded anew, by the answers that the files accept now.
 """
 
 import json
@@ -9,6 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from ishibumi.artifacts import read_jsonl
+from ishibumi.exam.grade import contains_answer
 from ishibumi.exam.interval import interval
 from ishibumi.exam.questions import Question, read_questions
 
@@ -21,9 +24,9 @@ def main() -> None:
     found: dict[tuple[str, float, str, str], list[tuple[Question, bool]]] = defaultdict(list)
     for row in read_jsonl(Path(sys.argv[1])):
         if "answer" in row and row["answer"][1] in asked:
-            split, text, _, _, is_right = row["answer"][:5]
+            split, text, _, reply = row["answer"][:4]
             file, question = asked[text]
-            found[row["variant"], row["kept"], file, split].append((question, is_right))
+            found[row["variant"], row["kept"], file, split].append((question, contains_answer(reply, question)))
     for key, answers in sorted(found.items(), key=lambda entry: entry[0]):
         share = interval([float(is_right) for _, is_right in answers], [q.document_ids for q, _ in answers])
         kinds: dict[str, list[bool]] = defaultdict(list)

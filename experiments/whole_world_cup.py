@@ -114,7 +114,7 @@ def match_report(
             continue
         asked = {
             "score": (ASK_SCORE, f"{first}-{second}", []),
-            "place": (ASK_PLACE, place, [place.split(" (")[0]]),
+            "place": (ASK_PLACE, place, place.rstrip(")").split(" (")),  # «Boston (Foxborough)»: either is right
         }
         for name, (wordings, answer, accept) in asked.items():
             question = draw.choice(wordings).format(team1=one, team2=two)

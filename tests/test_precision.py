@@ -103,14 +103,15 @@ def test_the_decoder_gets_its_own_weights_back(model_dir: Callable[[str], Path])
     assert before.keys() == after.keys() and all(torch.equal(before[n], after[n]) for n in before)
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp8", "int8"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["bf16", "fp8", "int8", "nf4"])
 def test_a_stage_trains_and_merges_into_the_weights_as_loaded(
-    precision: str, model_dir: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    precision: str, dtype: str, model_dir: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "ishibumi.training.compiled.precision_on", lambda wanted, *_, **__: wanted
     )  # a CPU can, only slowly
-    model = tiny.load(model_dir("qwen3"))
+    model = tiny.load(model_dir("qwen3"), dtype)
     settings = tiny.settings(precision=precision, targets=["up_proj"], epochs=20)
     texts = [tiny.example("Spain beat Argentina 1-0.")]
     manifest = run_stage(
@@ -119,7 +120,7 @@ def test_a_stage_trains_and_merges_into_the_weights_as_loaded(
     )  # fmt: skip
     assert manifest["precision"] == precision
     assert manifest["loss_last"] < 0.9 * manifest["loss_first"]
-    assert manifest["merge_difference"] < 1e-5
+    assert manifest["merge_difference"] < (1e-5 if dtype == "float32" else 2e-2)
 
 
 def test_products_with_four_bits_are_those_with_the_weights_they_stand_for() -> None:

@@ -19,7 +19,7 @@ from ishibumi.knowledge.items import load_items
 from ishibumi.models.chat_format import chat_format
 from ishibumi.models.load import LoadedModel
 from ishibumi.training.cpt import chat_example
-from ishibumi.training.stop_gate import require_ends, require_trained_template, untrained_tokens
+from ishibumi.training.stop_gate import _PROBE, require_ends, require_trained_template, untrained_tokens
 from ishibumi.training.tokens import Example
 from ishibumi.use.mask import masked, show_mask
 
@@ -61,6 +61,17 @@ def test_template_tokens_that_the_base_never_trained_are_refused_with_advice(kin
         "Replies in it would not stop."
     )
     assert 'model.template = "en" or "ja"' in caught.value.hint and caught.value.hint_ja
+
+
+def test_a_model_that_ends_its_replies_passes_however_its_tokens_look() -> None:
+    model = chatml_model()
+    network: Any = model.network
+    set_row(model, END, network.get_input_embeddings().weight.detach()[START].clone())
+    ids, _ = model.format.conversation_ids(_PROBE)
+    with torch.no_grad():
+        hidden = network.model(torch.tensor([ids[: ids.index(END, len(ids) // 2)]])).last_hidden_state[0, -1]
+        network.lm_head.weight[END] = 100 * hidden
+    require_trained_template(model, ["q_proj"])
 
 
 def test_a_stage_that_trains_the_embeddings_may_use_new_tokens_and_a_plain_template_needs_none() -> None:

@@ -42,8 +42,8 @@ UPPER = "A-Z" + "".join(c for c in map(chr, range(0xC0, 0x250)) if c.isupper())
 INNER = r"(?:&|0\d|of the|of|de la|de|da|do|van der|van de|van|von|der|di|del|la|le|al|bin)"
 NAME = re.compile(
     rf"(?:(?<=[a-z] )\d{{1,2}}\. )?\b[{UPPER}](?:[\w&.-]|['’](?!s\b))*(?<![.'’-])"  # 1. FC Köln
-    rf"(?:(?: {INNER})?(?: St\.)? [{UPPER}][\w&-]*(?:['’](?!s\b)\w+)?)*"
-    r"(?: 0\d\b| \d{1,3}(?![\d–+-]|\w| [a-z]))?"
+    rf"(?:(?: {INNER})?(?: St\.)? [{UPPER}](?!\. [{UPPER}]\.)[\w&-]*(?:['’](?!s\b)\w+)?)*"
+    rf"(?: 0\d\b| \d{{1,3}}(?![\d–+-]|\w| [a-z])|(?: [{UPPER}]\.){{2,}})?"  # Real Madrid C. F.
 )
 FACILITY_END = words(
     "Stadium Park Arena Airport Hall Field Museum Bridge Palace Center Centre Garden Gardens Station Theatre Theater "

@@ -24,7 +24,7 @@ from ishibumi.training.waiting import ON_GPU
 GPU_SHARE = 0.94  # of a GPU's memory; the rest is the driver's and lost between blocks
 # of the best speed of large products, with all that is between them (benchmarks/foretold.py)
 EFFICIENCY = {"cuda": 0.5, "cpu": 0.7}
-EFFICIENCY_NARROW = 0.29  # of models less than WIDE, on a GPU
+EFFICIENCY_NARROW = 0.36  # of models less than WIDE, on a GPU
 OPTIMIZERS = ("adamw", "small", "offloaded")  # each with less on the GPU than the one before
 GPU_STEP = 0.009  # seconds of a step beside its products: launches, the update, waiting
 MAX_PROMPT_TOKENS = 1536 + 256  # a passage as the exam cuts it, and the question

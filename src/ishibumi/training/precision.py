@@ -146,7 +146,8 @@ class EightBitLinear(nn.Module):
         self.shrink_I: torch.Tensor | None
         self.register_buffer("shrink_I", None)
         if largest_I is not None:
-            self.shrink_I = (weight.abs().amax(0).clamp(min=1e-5) / largest_I.clamp(min=1e-5)).sqrt()
+            shrink_I = (weight.abs().amax(0).clamp(min=1e-5) / largest_I.clamp(min=1e-5)).sqrt()
+            self.shrink_I = shrink_I.to(weight.dtype)  # else inputs in bf16 would go on in fp32
             weight = weight / self.shrink_I
         weight_OI, scale_O1 = rounded_rows(weight, dtype)
         self.weight_OI, self.scale_O = nn.Buffer(weight_OI), nn.Buffer(scale_O1.squeeze(1))
