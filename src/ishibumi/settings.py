@@ -179,10 +179,10 @@ class KnowledgeSettings(Section):
         "figures: both before an answer that has a figure, nothing before others",
     )
     prompts: list[PromptKind] = Field(
-        default=["questions", "inferred", "everyday", "crossed", "apart", "reverse", "overview"],
-        description="what model and endpoint are asked for; these seven helped most; linked asks across documents "
-        "that name the same people, places or things; forms asks once for all documents that differ in names and "
-        "figures alone, such as records and rosters",
+        default=["questions", "inferred", "everyday", "crossed", "apart", "reverse", "overview", "forms"],
+        description="what model and endpoint are asked for; these helped most; forms asks once for all documents "
+        "that differ in names and figures alone, such as records and rosters, and is not asked where there are none; "
+        "linked asks across documents that name the same people, places or things",
     )
     cache: str = Field(
         default="generated", description="directory of all replies, for later runs too, relative to the settings file"
