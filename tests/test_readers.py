@@ -145,6 +145,39 @@ def test_a_named_column_counts_in_the_files_that_have_it(tmp_path: Path) -> None
         next(read_rows(tmp_path / "a.csv", ColumnSettings(text="x")))
 
 
+RECORDS = "商品,重さ,価格,納入元\n机上灯,1.5kg,4000,アカリ製作所\n卓上扇,2kg,,カゼ工業\n"
+SENTENCES = "{商品}の重さは{重さ}です。価格は{価格}円。納入元は{納入元}。"
+
+
+def test_a_table_of_records_is_told_in_sentences_and_one_whose_value_is_empty_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "goods.csv"
+    path.write_text(RECORDS, encoding="utf-8")
+    columns = ColumnSettings(title="{商品}（{納入元}）", text=SENTENCES)
+    first, second = read_rows(path, columns)
+    assert (first.title, first.text) == (
+        "机上灯（アカリ製作所）", "机上灯の重さは1.5kgです。価格は4000円。納入元はアカリ製作所。",
+    )  # fmt: skip
+    assert second.text == "卓上扇の重さは2kgです。納入元はカゼ工業。"
+    assert first.columns == "text = 商品, text = 重さ, text = 価格, text = 納入元, title = 商品, title = 納入元"
+    corpus = read_documents([path], SETTINGS.model_copy(update={"columns": columns, "prefix_share": 0.0}))
+    assert [d.title for d in corpus.documents] == ["机上灯（アカリ製作所）", "卓上扇（カゼ工業）"]
+    misspelt = SETTINGS.model_copy(update={"columns": ColumnSettings(text=SENTENCES.replace("{価格}", "{値段}"))})
+    with pytest.raises(InputError, match=r'No document has the column "値段" that documents\.columns\.text names'):
+        read_documents([path], misspelt)
+
+
+def test_figures_of_a_record_are_written_as_people_do(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"name": "Alder lamp", "price": 4000.0, "weight": 1.25, "ratio": "3.5 to 1"}\n', encoding="utf-8")
+    (row,) = read_rows(
+        path, ColumnSettings(text="The {name} costs {price} yen. It weighs {weight} kg!\nRatio: {ratio}")
+    )
+    assert row.text == "The Alder lamp costs 4000 yen. It weighs 1.25 kg!\nRatio: 3.5 to 1"
+    path.write_text('{"name": "Alder lamp", "price": [1]}\n', encoding="utf-8")
+    with pytest.raises(InputError, match="price is a list"):
+        next(read_rows(path, ColumnSettings(text="{name}: {price}")))
+
+
 def test_dates_and_numbers_of_typed_columns_are_read(tmp_path: Path) -> None:
     days = [dt.datetime(2024, 9, 1, 23, 0), dt.datetime(2024, 9, 2)]
     table = pa.table({"text": [BODY, BODY + BODY], "timestamp": days, "id": [7, 8], "vector": [[1.0], [2.0]]})

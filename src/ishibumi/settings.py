@@ -54,10 +54,17 @@ class MachineSettings(Section):
 
 
 class ColumnSettings(Section):
-    """[documents.columns]: the names of columns; left out, they are recognised, and "" reads none."""
+    """[documents.columns]: the names of columns; left out, they are recognised, and "" reads none.
 
-    text: str | None = Field(default=None, description="column of the text, such as text, body, 本文")
-    title: str | None = Field(default=None, description="column of the title, such as title, headline, 見出し")
+    For a table of records, sentences with columns in braces: text = "{product} weighs {weight}."
+    """
+
+    text: str | None = Field(
+        default=None, description="column of the text, such as text, body, 本文, or sentences with {columns}"
+    )
+    title: str | None = Field(
+        default=None, description="column of the title, such as title, headline, 見出し, or words with {columns}"
+    )
     date: str | None = Field(default=None, description="column of the date, such as date, published, 日付")
     url: str | None = Field(default=None, description="column of the address, such as url, link")
     id: str | None = Field(default=None, description="column of an id that no two documents share")

@@ -19,6 +19,7 @@ from ishibumi.corpus.clean import prefix_fields
 from ishibumi.corpus.documents import Corpus, Document
 from ishibumi.corpus.near_duplicates import near_duplicates
 from ishibumi.corpus.parts import digest, make_parts
+from ishibumi.corpus.readers.columns import BRACES
 from ishibumi.corpus.report import Report, add, count, in_words
 from ishibumi.errors import InputError, UsageError
 from ishibumi.settings import DocumentSettings
@@ -74,8 +75,9 @@ def require_usable(paths: Sequence[Path], settings: DocumentSettings) -> None:
 
 def _refuse_unknown(settings: DocumentSettings, read: list[str]) -> None:
     """Raise InputError for a column of documents.columns that no file has; `read` says how the files were read."""
-    for field, name in settings.columns:
-        if name and not any(re.search(rf"= {re.escape(name)}(?:[,;]|$)", words) for words in read):
+    named = [(field, name) for field, said in settings.columns if said for name in BRACES.findall(said) or [said]]
+    for field, name in named:
+        if not any(re.search(rf"= {re.escape(name)}(?:[,;]|$)", words) for words in read):
             told = "; ".join(read[:3]) or "no columns"
             raise InputError(
                 f'No document has the column "{name}" that documents.columns.{field} names. Read were: {told}.',

@@ -1,8 +1,14 @@
-"""A row of named values → Row: which column is the text, the title, the date, the url and the id."""
+"""A row of named values → Row: which column is the text, the title, the date, the url and the id.
+
+A table of records has no column of text. There the settings give sentences with columns in braces, which are filled in:
+
+text = "{product} weighs {weight}. It costs {price}."     a sentence of which a value is empty is left out
+"""
 
 import datetime as dt
 import functools
 import json
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,12 +34,17 @@ NAMES = {
 }  # fmt: skip
 
 
+BRACES = re.compile(r"\{([^{}]+)\}")
+_SENTENCES = re.compile(r"(?:\{[^{}]*\}|[^{}。.!?！？\n]|[.!?](?!\s|$))*(?:[。！？]+|[.!?]+(?=\s|$)|\n|$)\s*")
+
+
 @dataclass(frozen=True)
 class _Chosen:
-    """The columns of a file that each field is read from, and the same in words."""
+    """The columns of a file that each field is read from, the same in words, and sentences that are to be filled in."""
 
     by_field: dict[str, tuple[str, ...]]
     shown: str
+    sentences: dict[str, tuple[str, ...]]
 
 
 def row_of(values: Mapping[str, Any], source: Source, origin: str, columns: ColumnSettings) -> Row | InputError:
@@ -43,7 +54,7 @@ def row_of(values: Mapping[str, Any], source: Source, origin: str, columns: Colu
         if not chosen.by_field["text"]:
             raise _no_text(origin, list(values), columns)
         name = chosen.by_field["text"][0]
-        text = values[name]
+        text = _filled(values, chosen.sentences["text"], origin) if "text" in chosen.sentences else values[name]
         if text is not None and not isinstance(text, str) and text == text:
             raise InputError(
                 f"{origin}: {name} is {kind_of(text)}, not a text: {_json(text)}",
@@ -51,7 +62,10 @@ def row_of(values: Mapping[str, Any], source: Source, origin: str, columns: Colu
                 hint_ja="本文を1つの文字列にするか、[documents.columns] でその列を指定してください。",
             )
         title, date, url, row_id = (
-            _scalar(values, chosen.by_field[field], origin) for field in ("title", "date", "url", "id")
+            _filled(values, chosen.sentences[field], origin)
+            if field in chosen.sentences
+            else _scalar(values, chosen.by_field[field], origin)
+            for field in ("title", "date", "url", "id")
         )
     except InputError as error:
         return error
@@ -69,19 +83,22 @@ def row_of(values: Mapping[str, Any], source: Source, origin: str, columns: Colu
 
 @functools.lru_cache(maxsize=1024)
 def chosen_columns(names: tuple[str, ...], columns: ColumnSettings) -> _Chosen:
-    """Which of the columns `names` each field is read from, the first that is not empty."""
+    """Which of the columns `names` each field is read from, the first that is not empty, or is filled in with."""
     plain = {name: unicodedata.normalize("NFKC", name).strip().lower() for name in names}
     by_field: dict[str, tuple[str, ...]] = {}
+    sentences: dict[str, tuple[str, ...]] = {}
     for field, known in NAMES.items():
         wanted = getattr(columns, field)
-        if wanted in names or wanted == "":
+        if wanted not in names and (inside := tuple(n for n in BRACES.findall(wanted or "") if n in names)):
+            by_field[field], sentences[field] = inside, tuple(s for s in _SENTENCES.findall(wanted) if s.strip())
+        elif wanted in names or wanted == "":
             by_field[field] = (wanted,) if wanted else ()
         else:  # of files in one folder, some may not have the column that is named
             by_field[field] = tuple(n for k in known for n in names if plain[n] == k)
-    used = {found[0]: field for field, found in by_field.items() if found}
-    words = [f"{field} = {name}" for name, field in used.items()]
-    unused = [name for name in names if name not in used]
-    return _Chosen(by_field, ", ".join(words) + (f"; not used: {short(', '.join(unused))}" if unused else ""))
+    used = [(f, name) for f, found in by_field.items() for name in found[: None if f in sentences else 1]]
+    shown = ", ".join(f"{field} = {name}" for field, name in used)
+    unused = [name for name in names if all(name != n for _, n in used)]
+    return _Chosen(by_field, shown + (f"; not used: {short(', '.join(unused))}" if unused else ""), sentences)
 
 
 def short(text: str, *, length: int = 60) -> str:
@@ -94,6 +111,21 @@ def kind_of(value: Any) -> str:
     """A JSON value's kind in words: «a list»."""
     kinds = {bool: "true or false", int: "a number", float: "a number", str: "a string", list: "a list"}
     return "null" if value is None else kinds.get(type(value), "an object")
+
+
+def _filled(values: Mapping[str, Any], sentences: tuple[str, ...], origin: str) -> str:
+    """The sentences with the values in their braces, without those of which one is empty."""
+    out: list[str] = []
+    for sentence in sentences:
+        found = {name: _scalar(values, (name,) if name in values else (), origin) for name in BRACES.findall(sentence)}
+        if None not in found.values():
+            out.append(BRACES.sub(lambda m, found=found: _plain(found[m[1]]), sentence))
+    return "".join(out).strip()
+
+
+def _plain(value: str | int | float | None) -> str:
+    """A value as people write it: 4000, not 4000.0 as Excel has it."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
 
 
 def _text(value: str | int | float | None) -> str | None:
@@ -127,6 +159,8 @@ def _no_text(origin: str, names: list[str], columns: ColumnSettings) -> InputErr
     known = ", ".join([*named, *(() if columns.text == "" else NAMES["text"])])
     return InputError(
         f"{origin}: no text. Columns here: {short(', '.join(names), length=300) or 'none'}. Read as text: {known}.",
-        hint='Name the column that holds the text: [documents.columns] text = "NAME"',
-        hint_ja='本文の列を指定してください: [documents.columns] text = "列の名前"',
+        hint='Name the column that holds the text: [documents.columns] text = "NAME". For a table of records write '
+        'sentences with its columns in braces: text = "{NAME} costs {PRICE}."',
+        hint_ja='本文の列を指定してください: [documents.columns] text = "列の名前"。台帳のような表では、'
+        '列の名前を中かっこに入れた文を書いてください: text = "{品名}の価格は{価格}です。"',
     )
