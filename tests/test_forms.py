@@ -1,6 +1,7 @@
 """Documents that differ in names and figures alone, and questions that are written once for all of them."""
 
 import datetime as dt
+from itertools import pairwise
 
 import pytest
 
@@ -60,9 +61,26 @@ def test_japanese_records_have_forms_too() -> None:
 
 def test_few_documents_or_free_text_have_none() -> None:
     assert find_forms(MATCHES[: MIN_ALIKE - 1]) == []
-    words = ("one", "quite", "less", "more", "such", "very", "too", "even")
-    free = [Document(w, f"the road is {w} long.", None, dt.date(2026, 7, n), "en", w) for n, w in enumerate(words, 1)]
-    assert find_forms(free) == []  # the dates alone are alike
+    words = ["rain", "fog", "ice", "dust", "snow", "hail", "smoke", "mist", "heat"]
+    free = [
+        Document(w, f"then came {w} and {v} to them.", None, dt.date(2026, 7, n), "en", w)
+        for n, (w, v) in enumerate(pairwise(words), 1)
+    ]
+    assert find_forms(free) == []  # the dates and grammar alone are alike
+
+
+def test_where_nothing_is_a_name_rare_words_vary() -> None:
+    goods = ["机上灯", "卓上扇", "電気釜", "加湿器", "空気清浄機", "掃除機", "洗濯機", "冷蔵庫"]
+    records = [
+        Document(g, f"{g}の重さは{n + 1}.5kg、納入元は{g[0]}山製作所です。", g, None, "ja", g)
+        for n, g in enumerate(goods)
+    ]
+    (form,) = find_forms(records)
+    assert form.text == "{A}\n{A}の重さは{B}kg、納入元は{C}製作所です。"
+    reply = "Q: {A}はどこから仕入れている？ | A: {C}製作所\nQ: {A} 何キロ | A: {B}kg"
+    pairs, refused = asked(records, reply, "製作所です。")
+    assert ("電気釜はどこから仕入れている？", "電山製作所") in pairs and ("洗濯機 何キロ", "7.5kg") in pairs
+    assert refused == {} and len(pairs) == 2 * len(goods)
 
 
 def test_the_prompt_shows_the_form_and_three_values_of_each_letter() -> None:

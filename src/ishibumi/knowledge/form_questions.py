@@ -70,7 +70,7 @@ def items_of_forms(
 
 
 def _ways(form: Form, reply: Reply) -> tuple[dict[str, list[str]], Counter[str]]:
-    """What is asked for («{B}», or words of the form) → the wordings; and how many were refused, by reason."""
+    """What is asked for («{B}», «{B} kg», words of the form) → the wordings; and how many were refused, by reason."""
     ways: dict[str, list[str]] = defaultdict(list)
     refused: Counter[str] = Counter()
     pairs = read_questions(_LETTER.sub(r"{\1}", reply.text), stopped=reply.stopped)
@@ -88,9 +88,10 @@ def _asked_of(
     """The questions about one sentence."""
     values = {f"{{{letter(n)}}}": value for n, value in enumerate(filled.values)}
     for asked, questions in ways.items():
+        answer = _LETTER.sub(lambda found: values[found[0]], asked)
         for question in rng.sample(questions, min(each, len(questions))):
             text = _LETTER.sub(lambda found: values[found[0]], question)
-            yield Item(filled.document_id, "question", rule, text, values.get(asked, asked), filled.sentence)
+            yield Item(filled.document_id, "question", rule, text, answer, filled.sentence)
 
 
 def _fault(form: Form, question: str, answer: str) -> str:
@@ -99,7 +100,7 @@ def _fault(form: Form, question: str, answer: str) -> str:
         return "letter not in the form"
     if not _LETTER.search(question):
         return "question without a letter"
-    if not _LETTER.fullmatch(answer) and comparable(answer) not in comparable(_LETTER.sub(" ", form.text)):
+    if comparable(answer) not in comparable(form.text):
         return "answer not in the form"
     if answer in question:
         return "question holds its answer"

@@ -8,14 +8,15 @@ Title, date and first sentence, where they have a form too, go before each other
 """
 
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 from ishibumi.corpus.dates import format_date
 from ishibumi.corpus.documents import Document
-from ishibumi.knowledge.english import MONTH, known_names, names_in
+from ishibumi.knowledge.english import MONTH, POINTING, WEAK, known_names, names_in
 from ishibumi.knowledge.english import split_sentences as split_en
 from ishibumi.knowledge.japanese import normalise, tokenize
 from ishibumi.knowledge.japanese import split_sentences as split_ja
@@ -62,28 +63,67 @@ def letter(number: int) -> str:
 
 
 _Parts = tuple[str, tuple[str, ...], str]  # a sentence with holes, what stood in them, the sentence
+_Words = Callable[[str], list[tuple[int, int]]]  # where names and figures stand, or whatever else makes holes
 
 
 def find_forms(documents: Sequence[Document]) -> list[Form]:
-    """The forms of at least MIN_ALIKE sentences, those of most sentences first."""
-    read = {d.id: [_parts(s, language_of(d), known) for s, known in _sentences(d)] for d in documents}
+    """The forms of at least MIN_ALIKE sentences, those of most sentences first.
+
+    Names and figures vary. In documents without such a form rare words do too («steel bracket», 机上灯), and there a
+    form must have two words that say something: in any prose much is alike but for rare words.
+    """
+    forms: list[Form] = []
+    for language in ("en", "ja"):
+        own = [document for document in documents if language_of(document) == language]
+        found = [form for form in _forms_of(own, language, frozenset()) if _num_telling(form) > 0]
+        held = {filled.document_id for form in found for filled in form.filled}
+        left = [document for document in own if document.id not in held]
+        usual = _usual_words(left, language)
+        forms += [*found, *(form for form in _forms_of(left, language, usual) if _num_telling(form) > 1)]
+    return sorted(forms, key=lambda f: (-len(f.filled), f.text))
+
+
+def _forms_of(documents: Sequence[Document], language: str, usual: frozenset[str]) -> list[Form]:
+    """The forms of these documents; where `usual` words are given, all others vary."""
+    read = {d.id: [_parts(s, places(s)) for s, places in _sentences(d, language, usual)] for d in documents}
     alike: dict[str, set[str]] = defaultdict(set)
     for id, parts in read.items():
         for shape, values, _ in parts:
             if values:
                 alike[shape].add(id)
     common = {shape for shape, ids in alike.items() if len(ids) >= MIN_ALIKE}
-    groups: dict[tuple[str, str], list[tuple[str, list[_Parts]]]] = defaultdict(list)
+    groups: dict[str, list[tuple[str, list[_Parts]]]] = defaultdict(list)
     for document in documents:
         parts = read[document.id]
         num_head = bool(document.title) + bool(document.date) + 1
         head = [p for p in parts[:num_head] if p[0] in common]
         rest = [p for p in parts[num_head:] if p[0] in common]
         for told in [head, *([*head, p] for p in rest)] if head else [[p] for p in rest]:
-            groups[language_of(document), "\n".join(p[0] for p in told)].append((document.id, told))
-    worded = {key: told for key, told in groups.items() if any(c.isalpha() for c in key[1])}  # it says something
-    forms = [_form(language, shape, told) for (language, shape), told in worded.items() if len(told) >= MIN_ALIKE]
-    return sorted((f for f in forms if f), key=lambda f: (-len(f.filled), f.text))
+            groups["\n".join(p[0] for p in told)].append((document.id, told))
+    forms = [_form(language, shape, told) for shape, told in groups.items() if len(told) >= MIN_ALIKE]
+    return [form for form in forms if form]
+
+
+def _num_telling(form: Form) -> int:
+    """How many words of its last line are more than grammar."""
+    last = re.sub(r"\{[A-Z]\}", " ", form.text.rpartition("\n")[2])
+    words = _words(last, form.language)
+    if form.language == "ja":
+        return sum(bool(re.search("[一-鿿々ァ-ヴA-Za-z]", word)) for word in words)
+    return sum(len(word) > 2 and word.lower() not in WEAK | POINTING for word in words)
+
+
+def _usual_words(documents: Sequence[Document], language: str) -> frozenset[str]:
+    """The words of at least MIN_ALIKE documents."""
+    texts = (f"{document.title or ''}\n{document.text}" for document in documents)
+    having = Counter(word for text in texts for word in set(_words(text, language)))
+    return frozenset(word for word, count in having.items() if count >= MIN_ALIKE)
+
+
+def _words(text: str, language: str) -> list[str]:
+    """The words of a text, without signs."""
+    found = (t.text for t in tokenize(normalise(text))) if language == "ja" else re.findall(r"[^\W_]+", text)
+    return [word for word in found if any(c.isalnum() for c in word)]
 
 
 def language_of(document: Document) -> str:
@@ -91,44 +131,58 @@ def language_of(document: Document) -> str:
     return "en" if document.language == "en" else "ja"
 
 
-def _sentences(document: Document) -> Iterator[tuple[str, frozenset[str]]]:
-    """Title, date and sentences, each with the names that are known from inside of sentences."""
-    language = language_of(document)
+def _sentences(document: Document, language: str, usual: frozenset[str]) -> Iterator[tuple[str, _Words]]:
+    """Title, date and sentences, each with what finds that which varies in it."""
     if language == "en":
         sentences = split_en(document.text)
-        known = known_names(sentences)
+        places: _Words = partial(_varying_en, known=known_names(sentences), usual=usual)
     else:
-        sentences, known = split_ja(normalise(document.text)), frozenset[str]()
+        sentences = split_ja(normalise(document.text))
+        places = partial(_varying_ja, usual=usual)
     date = format_date(document.date, language) if document.date else ""
-    yield from ((text, known) for text in (document.title or "", date, *sentences) if text)
+    yield from ((text, places) for text in (document.title or "", date, *sentences) if text)
 
 
-def _parts(sentence: str, language: str, known: frozenset[str]) -> _Parts:
-    found = _names_and_figures_ja(sentence) if language == "ja" else _names_and_figures_en(sentence, known)
+def _parts(sentence: str, found: Sequence[tuple[int, int]]) -> _Parts:
     places = [(0, 0), *found, (len(sentence), len(sentence))]
     shape = HOLE.join(sentence[end:start] for (_, end), (start, _) in pairwise(places))
     return shape, tuple(sentence[start:end] for start, end in found), sentence
 
 
-def _names_and_figures_en(sentence: str, known: frozenset[str]) -> list[tuple[int, int]]:
+def _varying_en(sentence: str, known: frozenset[str], usual: frozenset[str]) -> list[tuple[int, int]]:
+    """Where names, figures and, if any words are usual, the others stand; such as touch are one."""
     found = [*names_in(sentence, known), *(m.span() for m in _FIGURE.finditer(sentence))]
-    return _apart(sorted(found, key=lambda place: (place[0], -place[1])))
+    found += [m.span() for m in re.finditer(r"[^\W_]+", sentence) if usual and m[0] not in usual]
+    apart = _apart(sorted(found, key=lambda place: (place[0], -place[1])))
+    return _joined(apart, sentence) if usual else apart
 
 
-def _names_and_figures_ja(sentence: str) -> list[tuple[int, int]]:
-    """Where names and figures stand; proper nouns that touch are one."""
+def _varying_ja(sentence: str, usual: frozenset[str]) -> list[tuple[int, int]]:
+    """Where names, figures and, if any words are usual, the others stand; names and rare ones that touch are one."""
     found: list[tuple[int, int]] = []
     start = 0
-    was_name = False
+    goes_on = False
     for token in tokenize(sentence):
-        is_name = token.pos[1] == "固有名詞"
-        if is_name and was_name:
+        is_rare = bool(usual) and token.text not in usual and any(c.isalnum() for c in token.text)
+        is_name = token.pos[1] == "固有名詞" or is_rare
+        if is_name and goes_on:
             found[-1] = (found[-1][0], start + len(token.text))
         elif is_name or token.kind in _NAME_KINDS:
             found.append((start, start + len(token.text)))
-        was_name = is_name
+        goes_on = is_name
         start += len(token.text)
     return _apart(found)
+
+
+def _joined(places: Sequence[tuple[int, int]], sentence: str) -> list[tuple[int, int]]:
+    """The places, those made one that have no more than a space between them."""
+    out: list[tuple[int, int]] = []
+    for start, end in places:
+        if out and sentence[out[-1][1] : start] == " ":
+            out[-1] = (out[-1][0], end)
+        else:
+            out.append((start, end))
+    return out
 
 
 def _apart(places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
