@@ -1,4 +1,4 @@
-# make demo        the Japanese example end to end, on a CPU, in less than an hour
+# make demo        articles about eight matches, end to end, on a CPU, in some 20 minutes
 # make demo-full   the whole example, Japanese and English, on a GPU
 # make compare     the recipes mixed and two-stage on the example, side by side
 # make test        lint, types and tests
