@@ -166,6 +166,19 @@ def test_a_table_of_records_is_told_in_sentences_and_one_whose_value_is_empty_is
         read_documents([path], misspelt)
 
 
+def test_a_table_without_text_is_refused_with_sentences_that_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "goods.csv"
+    for table, told in (
+        (RECORDS, "{商品}の重さは{重さ}です。{商品}の価格は{価格}です。{商品}の納入元は{納入元}です。"),
+        ("id,product,weight\n1,lamp,2 kg\n", "The weight of {product} is {weight}."),
+    ):
+        path.write_text(table, encoding="utf-8")
+        with pytest.raises(InputError, match="no text") as caught:
+            list(read_rows(path))
+        assert f"text = '{told}'" in caught.value.hint and f"text = '{told}'" in caught.value.hint_ja
+        assert next(read_rows(path, ColumnSettings(text=told))).text
+
+
 def test_figures_of_a_record_are_written_as_people_do(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"name": "Alder lamp", "price": 4000.0, "weight": 1.25, "ratio": "3.5 to 1"}\n', encoding="utf-8")

@@ -34,6 +34,7 @@ NAMES = {
 }  # fmt: skip
 
 
+MAX_TOLD = 4  # columns that a proposed text tells of the first one
 BRACES = re.compile(r"\{([^{}]+)\}")
 _SENTENCES = re.compile(r"(?:\{[^{}]*\}|[^{}。.!?！？\n]|[.!?](?!\s|$))*(?:[。！？]+|[.!?]+(?=\s|$)|\n|$)\s*")
 
@@ -160,7 +161,19 @@ def _no_text(origin: str, names: list[str], columns: ColumnSettings) -> InputErr
     return InputError(
         f"{origin}: no text. Columns here: {short(', '.join(names), length=300) or 'none'}. Read as text: {known}.",
         hint='Name the column that holds the text: [documents.columns] text = "NAME". For a table of records write '
-        'sentences with its columns in braces: text = "{NAME} costs {PRICE}."',
+        f"sentences with its columns in braces, such as: text = '{_told(names) or 'The price of {name} is {price}.'}'",
         hint_ja='本文の列を指定してください: [documents.columns] text = "列の名前"。台帳のような表では、'
-        '列の名前を中かっこに入れた文を書いてください: text = "{品名}の価格は{価格}です。"',
+        f"列を中かっこに入れた文を書いてください: text = '{_told(names) or '{品名}の価格は{価格}です。'}'",
     )
+
+
+def _told(names: list[str]) -> str:
+    """Sentences that tell the first columns of a table of records, the first one as what the others are of."""
+    known = {name for field in ("date", "url", "id") for name in NAMES[field]}
+    own = [name for name in names if name.strip().lower() not in known and not re.search(r"['{}\n]", name)]
+    if len(own) < 2:
+        return ""
+    subject, *others = own[: 1 + MAX_TOLD]
+    is_japanese = re.search("[\u3041-\u30ff\u4e00-\u9fff]", "".join(own))
+    form = "{{{s}}}の{o}は{{{o}}}です。" if is_japanese else "The {o} of {{{s}}} is {{{o}}}. "
+    return "".join(form.format(s=subject, o=other) for other in others).strip()
