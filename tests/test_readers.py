@@ -171,6 +171,7 @@ def test_a_table_without_text_is_refused_with_sentences_that_read_it(tmp_path: P
     for table, told in (
         (RECORDS, "{商品}の重さは{重さ}です。{商品}の価格は{価格}です。{商品}の納入元は{納入元}です。"),
         ("id,product,weight\n1,lamp,2 kg\n", "The weight of {product} is {weight}."),
+        ("番号,商品,重さ\n1,机上灯,2kg\n", "{商品}の重さは{重さ}です。"),
     ):
         path.write_text(table, encoding="utf-8")
         with pytest.raises(InputError, match="no text") as caught:

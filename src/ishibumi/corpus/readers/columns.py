@@ -169,7 +169,7 @@ def _no_text(origin: str, names: list[str], columns: ColumnSettings) -> InputErr
 
 def _told(names: list[str]) -> str:
     """Sentences that tell the first columns of a table of records, the first one as what the others are of."""
-    known = {name for field in ("date", "url", "id") for name in NAMES[field]}
+    known = {"番号", "連番", "no", "no.", "#", *(name for field in ("date", "url", "id") for name in NAMES[field])}
     own = [name for name in names if name.strip().lower() not in known and not re.search(r"['{}\n]", name)]
     if len(own) < 2:
         return ""
