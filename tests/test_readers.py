@@ -158,6 +158,7 @@ def test_a_table_of_records_is_told_in_sentences_and_one_whose_value_is_empty_is
         "机上灯（アカリ製作所）", "机上灯の重さは1.5kgです。価格は4000円。納入元はアカリ製作所。",
     )  # fmt: skip
     assert second.text == "卓上扇の重さは2kgです。納入元はカゼ工業。"
+    assert [row.title for row in read_rows(path, ColumnSettings(title="{価格}円", text=SENTENCES))] == ["4000円", None]
     assert first.columns == "text = 商品, text = 重さ, text = 価格, text = 納入元, title = 商品, title = 納入元"
     corpus = read_documents([path], SETTINGS.model_copy(update={"columns": columns, "prefix_share": 0.0}))
     assert [d.title for d in corpus.documents] == ["机上灯（アカリ製作所）", "卓上扇（カゼ工業）"]

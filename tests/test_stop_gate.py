@@ -71,6 +71,7 @@ def test_a_model_that_ends_its_replies_passes_however_its_tokens_look() -> None:
     with torch.no_grad():
         hidden = network.model(torch.tensor([ids[: ids.index(END, len(ids) // 2)]])).last_hidden_state[0, -1]
         network.lm_head.weight[END] = 100 * hidden
+    assert untrained_tokens(model.network, [START, END]) == [START, END]  # so they look
     require_trained_template(model, ["q_proj"])
 
 

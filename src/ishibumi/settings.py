@@ -54,10 +54,7 @@ class MachineSettings(Section):
 
 
 class ColumnSettings(Section):
-    """[documents.columns]: the names of columns; left out, they are recognised, and "" reads none.
-
-    For a table of records, sentences with columns in braces: text = "{product} weighs {weight}."
-    """
+    """[documents.columns]: the names of columns; left out, they are recognised, and "" reads none."""
 
     text: str | None = Field(
         default=None, description="column of the text, such as text, body, 本文, or sentences with {columns}"

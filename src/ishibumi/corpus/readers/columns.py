@@ -114,14 +114,14 @@ def kind_of(value: Any) -> str:
     return "null" if value is None else kinds.get(type(value), "an object")
 
 
-def _filled(values: Mapping[str, Any], sentences: tuple[str, ...], origin: str) -> str:
-    """The sentences with the values in their braces, without those of which one is empty."""
+def _filled(values: Mapping[str, Any], sentences: tuple[str, ...], origin: str) -> str | None:
+    """The sentences with the values in their braces, without those of which one is empty; None if none is left."""
     out: list[str] = []
     for sentence in sentences:
         found = {name: _scalar(values, (name,) if name in values else (), origin) for name in BRACES.findall(sentence)}
         if None not in found.values():
             out.append(BRACES.sub(lambda m, found=found: _plain(found[m[1]]), sentence))
-    return "".join(out).strip()
+    return "".join(out).strip() or None
 
 
 def _plain(value: str | int | float | None) -> str:
